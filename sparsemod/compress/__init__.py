@@ -1,0 +1,1 @@
+"""Pruning while training, and quantization to the integer network that ships."""

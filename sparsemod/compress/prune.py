@@ -1,0 +1,54 @@
+"""Magnitude pruning while training: the sparsity rises along a cubic ramp and is reached exactly [Zhu2017].
+
+[Zhu2017] To prune, or not to prune, arXiv 1710.01878.
+"""
+
+import torch
+from torch import Tensor, nn
+
+_RAMP = 0.75
+"""Share of the steps over which the sparsity rises; the rest trains with the final mask."""
+_UPDATES = 50
+"""Times that the mask is chosen anew on the way."""
+
+
+class PruningRamp:
+    """After-step hook that keeps the smallest weights of all layers together at zero.
+
+    Every weight of two or more axes can be pruned, the classifier's too; biases and batch norm cannot.
+
+    Args:
+        network: Trained elsewhere; its weights are changed in place.
+        sparsity: Share of the weights that are zero in the end.
+    """
+
+    def __init__(self, network: nn.Module, sparsity: float) -> None:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"sparsity {sparsity} must lie between 0 and 1")
+        self.sparsity = sparsity
+        self._weights = prunable(network)
+        self._masks: list[Tensor] = []
+
+    def __call__(self, step: int, steps: int) -> None:
+        """Prunes after step `step` of `steps`."""
+        if self.sparsity == 0:
+            return
+        ramp = max(1, round(_RAMP * steps))
+        if step <= ramp and (step % max(1, ramp // _UPDATES) == 0 or step == ramp):
+            self._choose(self.sparsity * (1 - (1 - step / ramp) ** 3))
+        with torch.no_grad():
+            for weight, mask in zip(self._weights, self._masks, strict=False):
+                weight.mul_(mask)
+
+    def _choose(self, sparsity: float) -> None:
+        with torch.no_grad():
+            magnitude = torch.cat([weight.abs().flatten() for weight in self._weights])
+            flat = torch.ones(len(magnitude), dtype=self._weights[0].dtype)
+            flat[magnitude.argsort(stable=True)[: round(sparsity * len(magnitude))]] = 0
+            parts = flat.split([weight.numel() for weight in self._weights])
+            self._masks = [part.view_as(weight) for part, weight in zip(parts, self._weights, strict=True)]
+
+
+def prunable(network: nn.Module) -> list[Tensor]:
+    """The weights that can be pruned."""
+    return [parameter for parameter in network.parameters() if parameter.dim() >= 2]

@@ -1,0 +1,140 @@
+"""Exact costs of a candidate before anything is trained, and whether they are within the limits.
+
+Thousands of candidates are screened for each that is trained, so networks are traced once: the screen notes which
+parameters a builder reads, and two candidates that agree on those are one network.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from sparsemod.config import Config
+from sparsemod.cost import cost
+from sparsemod.errors import Infeasible, InputError
+from sparsemod.graph import Graph, trace
+from sparsemod.problem import TRAINING_DEFAULTS, Problem, locate
+from sparsemod.space import Parameters, Value
+
+_UNITS = {"model_size": " bytes", "working_memory": " bytes", "latency": " ms"}
+_GRAPHS, _COSTS = 1_000, 100_000
+
+
+class Screen:
+    """Costs by candidate, cached.
+
+    Args:
+        problem: Its `costs` if it has one; else its network is built and traced.
+        config: Device, limits and quantization scheme.
+        input_shape: Of one sample.
+        num_classes: K.
+    """
+
+    def __init__(self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0) -> None:
+        self.problem = problem
+        self.limits = config.limits()
+        self._device = config.target()
+        self._scheme = config.train.quant_scheme
+        self._pruning = config.train.pruning
+        self._shape, self._classes = input_shape, num_classes
+        self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
+        self._read: dict[str, None] = {}
+        self._graphs: OrderedDict[tuple[Any, ...], Graph | Infeasible] = OrderedDict()
+        self._costs: OrderedDict[tuple[Any, ...], Mapping[str, float]] = OrderedDict()
+
+    def costs(self, parameters: Parameters) -> Mapping[str, float]:
+        """Costs by name: exact, but for the size of a pruned network, which is then an upper bound.
+
+        Raises:
+            Infeasible: The parameters make no network.
+        """
+        if self.problem.costs is None and self.problem.build is None:
+            return {}
+        key = tuple(parameters.items())
+        if key not in self._costs:
+            self._costs[key] = self._computed(parameters)
+            if len(self._costs) > _COSTS:
+                self._costs.popitem(last=False)
+        return self._costs[key]
+
+    def misfit(self, parameters: Parameters) -> str | None:
+        """Why a candidate cannot be: the limit it breaks and by how much, or what its builder says; None if it can."""
+        try:
+            costs = self.costs(parameters)
+        except Infeasible as reason:
+            return str(reason)
+        return over_limits(costs, self.limits)
+
+    def _computed(self, parameters: Parameters) -> Mapping[str, float]:
+        if self.problem.costs is not None:
+            return dict(self.problem.costs(parameters))
+        graph = self._graph(parameters)
+        costs = self._cost(replace(graph, sparsity=target_sparsity(parameters) if self._pruning else 0.0), self._device)
+        return dict(costs)
+
+    def _graph(self, parameters: Parameters) -> Graph:
+        key = tuple(parameters.get(name) for name in self._read)
+        found = self._graphs.get(key)
+        if found is None:
+            reads = _Reads(parameters)
+            try:
+                found = self._traced(reads)
+            except Infeasible as reason:
+                found = reason
+            self._read.update(reads.names)
+            self._graphs[tuple(parameters.get(name) for name in self._read)] = found
+            if len(self._graphs) > _GRAPHS:
+                self._graphs.popitem(last=False)
+        if isinstance(found, Infeasible):
+            raise found
+        return found
+
+    def _traced(self, parameters: Parameters) -> Graph:
+        assert self.problem.build is not None
+        with torch.device("meta"):
+            network = self.problem.build(parameters, self._shape, self._classes)
+        graph = trace(network, self._shape, self._scheme)
+        shape = graph.activations[graph.output].shape
+        if shape != (self._classes,):
+            raise InputError(
+                f"build returned a network with output {shape}; it must be ({self._classes},): one score for each class "
+                "(does the builder use num_classes?)"
+            )
+        return graph
+
+
+class _Reads(Mapping[str, Value]):
+    """Parameters that note which of them were read."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self.names: dict[str, None] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        self.names[name] = None
+        return self._parameters[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.names.update(dict.fromkeys(self._parameters))
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        self.names.update(dict.fromkeys(self._parameters))
+        return len(self._parameters)
+
+
+def target_sparsity(parameters: Parameters) -> float:
+    """Share of the weights to prune."""
+    return float(parameters.get("prune_threshold", TRAINING_DEFAULTS["prune_threshold"]))
+
+
+def over_limits(score: Mapping[str, float], limits: Mapping[str, float]) -> str | None:
+    """Every limit that a score breaks, and by how much; None if it breaks none."""
+    broken = [
+        f"{name} {score[name]:,.6g}{_UNITS.get(name, '')} is over the limit of {limit:,.6g}"
+        for name, limit in limits.items()
+        if name in score and score[name] > limit
+    ]
+    return "; ".join(broken) or None

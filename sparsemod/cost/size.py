@@ -1,0 +1,64 @@
+"""Bytes of flash that the weights and constants of a network take.
+
+The weights of an operator are stored dense or as a bitmap of the non-zeros followed by their values, whichever is
+smaller. SpArSe counts one byte per non-zero weight and no index [Fedorov2019]; that figure is `Graph.nnz`.
+
+[Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
+"""
+
+import torch
+
+from sparsemod.graph import Graph, Operator
+
+_BIAS = 4
+_REQUANTIZATION = 5
+"""A 32-bit multiplier and an 8-bit shift."""
+_SCALE = 4
+_ENDS = 10
+"""Scale and zero point of the input and of the output."""
+
+
+def model_size_bytes(graph: Graph) -> int:
+    """Flash for weights, biases, requantization constants and scales.
+
+    Exact for a graph with values. Without values `graph.sparsity` says how many weights will be zero but not where:
+    the result is then the largest that any place can lead to, and the exact size for a network that is not pruned.
+    """
+    constants = _ENDS + sum(_constants(graph, operator) for operator in graph.operators)
+    weighted = [operator for operator in graph.operators if operator.weight is not None]
+    if any(operator.weight is not None and not operator.weight.is_meta for operator in weighted):
+        return constants + sum(min(_dense(operator), _bitmap(operator)) for operator in weighted)
+    dense = sum(_dense(operator) for operator in weighted)
+    # A layer that keeps most of its weights is stored dense, so these two bound every distribution of the zeros. The
+    # pruned weights may all be of the smallest kind.
+    smallest = min((operator.weight_itemsize for operator in weighted), default=1)
+    sparse = dense + sum(_index(operator) for operator in weighted) - graph.pruned * smallest
+    return constants + min(dense, sparse)
+
+
+def _dense(operator: Operator) -> int:
+    assert operator.weight is not None
+    return operator.weight.numel() * operator.weight_itemsize
+
+
+def _index(operator: Operator) -> int:
+    assert operator.weight is not None
+    return -(-operator.weight.numel() // 8)
+
+
+def _bitmap(operator: Operator) -> int:
+    assert operator.weight is not None
+    return _index(operator) + int(torch.count_nonzero(operator.weight)) * operator.weight_itemsize
+
+
+def _constants(graph: Graph, operator: Operator) -> int:
+    """Biases, and what brings a sum of products back to eight bits."""
+    quantized = graph.activations[operator.output].itemsize == 1
+    if operator.weight is not None:
+        channels = operator.weight.shape[0]
+        bias = _BIAS if operator.bias is not None else 0
+        scale = _REQUANTIZATION if quantized else _SCALE if operator.weight_itemsize == 1 else 0
+        return channels * (bias + scale)
+    if quantized and operator.kind in ("add", "avg_pool", "relu"):
+        return _REQUANTIZATION * len(operator.inputs)
+    return 0

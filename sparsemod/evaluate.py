@@ -1,0 +1,155 @@
+"""One candidate, straight down the page: build, screen, inherit, train and prune, quantize, score.
+
+`evaluate` is one pure function: it opens no file and changes nothing but the caches of its process. Every random number
+follows from the seed of the study and the number of the candidate.
+"""
+
+import functools
+import math
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsemod.compress.prune import PruningRamp
+from sparsemod.compress.quantize import lower
+from sparsemod.config import Config
+from sparsemod.cost import cost
+from sparsemod.cost.screen import Screen, over_limits, target_sparsity
+from sparsemod.data import Collate, Data
+from sparsemod.errors import Infeasible, InputError
+from sparsemod.graph import Graph, run
+from sparsemod.inherit import inherit
+from sparsemod.problem import TRAINING_DEFAULTS, Problem, load, locate
+from sparsemod.study import Candidate, Score, Trial
+from sparsemod.train import Diverged, error, train
+
+Weights = Mapping[str, Tensor]
+
+_CALIBRATION_BATCH, _CALIBRATION_BATCHES = 64, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an evaluation sends back.
+
+    Attributes:
+        trial: Its record.
+        weights: Of the trained network, for its children; None unless complete.
+        graph: The network that was scored; None unless complete.
+    """
+
+    trial: Trial
+    weights: Weights | None = None
+    graph: Graph | None = None
+
+
+def evaluate(candidate: Candidate, config: Config, weights: Weights | None = None) -> Outcome:
+    """Scores a candidate; whatever goes wrong becomes a trial with its reason.
+
+    Args:
+        candidate: What to evaluate.
+        config: Of the study.
+        weights: Of the parent, for a child of a morphism.
+    """
+    torch.set_num_threads(1)  # workers share the cores; two threads each were seen to be 100 times slower
+    started = time.perf_counter()
+
+    def ended(status: str, score: Score | None = None, reason: str = "") -> Trial:
+        return Trial(candidate, status, score or {}, reason, time.perf_counter() - started)
+
+    try:
+        problem = problem_of(config)
+        if problem.objective is not None:
+            return Outcome(ended("complete", _finite(dict(problem.objective(candidate)))))
+        score, trained, graph = _score(problem, candidate, config, weights)
+        return Outcome(ended("complete", score), trained, graph)
+    except Infeasible as reason:
+        return Outcome(ended("infeasible", reason=str(reason)))
+    except Diverged as reason:
+        return Outcome(ended("failed", reason=str(reason)))
+    except (MemoryError, torch.OutOfMemoryError) as reason:
+        return Outcome(ended("failed", reason=f"out of memory: {reason}"))
+    except Exception:
+        return Outcome(ended("failed", reason=traceback.format_exc()))
+
+
+def _score(
+    problem: Problem, candidate: Candidate, config: Config, weights: Weights | None
+) -> tuple[Score, Weights, Graph]:
+    assert problem.build is not None
+    data = data_of(problem)
+    parameters = {**TRAINING_DEFAULTS, **candidate.parameters}
+    screen = Screen(problem, config, data.input_shape, data.num_classes)
+    misfit = screen.misfit(candidate.parameters)
+    if misfit:
+        raise Infeasible(misfit)
+
+    seed = random_seed(config.train.seed, candidate.number)
+    torch.manual_seed(seed)
+    network = problem.build(candidate.parameters, data.input_shape, data.num_classes)
+    if weights is not None:
+        inherit(network, weights)
+    ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)
+    collate = _collate(problem, candidate)
+    rng = torch.Generator().manual_seed(seed)
+    (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
+
+    graph = lower(network.eval(), _calibration(data, collate), config.train.quant_scheme)
+    own = {} if problem.costs is None else problem.costs(candidate.parameters)
+    wrong = error(functools.partial(run, graph), data.validation, collate)
+    score = _finite({"error": wrong, **measure(graph, config), **own})
+    misfit = over_limits(score, config.limits())
+    if misfit:
+        raise Infeasible(f"after training: {misfit}")
+    return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
+
+
+def measure(graph: Graph, config: Config) -> Mapping[str, float]:
+    """Costs of a finished network under the configured cost model."""
+    model = cost if not config.device.cost else locate(config.device.cost, config.folder)
+    return dict(model(graph, config.target()))
+
+
+def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
+    """Batches of one size, the first training samples, that set the activation ranges."""
+    batches = []
+    for x, _ in data.train.batches(min(_CALIBRATION_BATCH, len(data.train)), None, collate):
+        if batches and len(x) < len(batches[0]):
+            break
+        batches.append(x)
+        if len(batches) == _CALIBRATION_BATCHES:
+            break
+    return batches
+
+
+def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
+    return None if problem.collate is None else functools.partial(problem.collate, parameters=candidate.parameters)
+
+
+def _finite(score: Score) -> Score:
+    wrong = {name: value for name, value in score.items() if not math.isfinite(value)}
+    if wrong:
+        raise InputError(f"the score is not finite: {wrong}")
+    return {name: float(value) for name, value in score.items()}
+
+
+def random_seed(seed: int, number: int) -> int:
+    """Seed of one candidate's random numbers."""
+    return (seed * 1_000_003 + number * 7_919 + 12_345) % 2**31
+
+
+def problem_of(config: Config) -> Problem:
+    """The problem a configuration names."""
+    problem = config.problem.problem
+    return load(problem, config.folder) if isinstance(problem, str) else problem
+
+
+@functools.lru_cache(maxsize=2)
+def data_of(problem: Problem) -> Data:
+    """The data of a problem, loaded once per process."""
+    assert problem.load_data is not None
+    return problem.load_data()

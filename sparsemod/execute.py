@@ -1,0 +1,93 @@
+"""Where candidates are evaluated: here, in a pool of processes, or on Ray, all behind Python's `Executor`."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from sparsemod.config import Config
+from sparsemod.errors import InputError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def open_executor(config: Config) -> Executor:
+    """The executor that `[RUN]` asks for; close it with `shutdown` or as a context manager."""
+    match config.run.executor:
+        case "serial":
+            return SerialExecutor()
+        case "processes":
+            return process_pool(workers(config))
+        case "ray":
+            return RayExecutor(config.run.address, workers(config), config.run.gpus_per_candidate)
+        case name:
+            raise InputError(f"executor {name!r} is not serial, processes or ray")
+
+
+def workers(config: Config) -> int:
+    """Number of candidates evaluated at the same time."""
+    return 1 if config.run.executor == "serial" else config.run.workers or os.cpu_count() or 1
+
+
+class SerialExecutor(Executor):
+    """Runs a call when it is submitted, in this process."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """A future that is already done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def process_pool(count: int) -> ProcessPoolExecutor:
+    """Worker processes, forked from a small server that has loaded the libraries once, so that they share its memory."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        context.set_forkserver_preload(["sparsemod.evaluate", "torchao.quantization.pt2e.quantize_pt2e"])
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    """One thread per worker, and Ctrl-C is the driver's affair."""
+    import signal
+
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class RayExecutor(Executor):
+    """Ray tasks behind the face of an executor.
+
+    Args:
+        address: Of a cluster; empty starts a local one.
+        count: Processors of a local one.
+        gpus: Share of a GPU for each call.
+    """
+
+    def __init__(self, address: str, count: int, gpus: float = 0.0) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        self._ray = ray
+        options: dict[str, Any] = {"address": address} if address else {"num_cpus": count, "include_dashboard": False}
+        environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+        ray.init(ignore_reinit_error=True, log_to_driver=False, runtime_env=environment, **options)
+        self._options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 2}
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """The call as one Ray task."""
+        task = self._ray.remote(**self._options)(fn)
+        future: Future[T] = task.remote(*args, **kwargs).future()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leaves the cluster; a local one ends."""
+        self._ray.shutdown()

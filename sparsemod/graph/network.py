@@ -1,0 +1,191 @@
+"""`Graph`: operators in execution order and the activations that flow between them.
+
+The arithmetic of an integer operator, and the one rounding rule of the whole project:
+
+    acc = sum (x - zero_point_x) * w + bias                                      exact, 32 bits
+    y   = clamp(zero_point_y + floor((acc * multiplier + 2^(shift-1)) / 2^shift), low, high)
+
+A multiplier has at most 22 bits, so that `acc * multiplier` stays below 2^53: a float64 holds it exactly, and so does
+the 64-bit product that a Cortex-M computes in one instruction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+MULTIPLIER_BITS = 22
+MAX_SHIFT = 44
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A tensor that exists while the network runs.
+
+    Attributes:
+        shape: Without the batch: (C, H, W) or (C,).
+        itemsize: Bytes per element: 1 for int8, 4 for float32.
+        scale: Real value of one step; 1 for float32.
+        zero_point: The integer that stands for the real value 0.
+    """
+
+    shape: tuple[int, ...]
+    itemsize: int
+    scale: float = 1.0
+    zero_point: int = 0
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample."""
+        return self.numel * self.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One step of the network.
+
+    Attributes:
+        kind: conv, depthwise, linear, max_pool, avg_pool, add, relu or reshape.
+        name: The module it came from, or its kind and position.
+        inputs: Positions in `Graph.activations`.
+        output: Position in `Graph.activations`.
+        macs: Multiply-accumulates for one sample; pruned weights count too.
+        options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel.
+        weight: (O, I/groups, *kernel) or (O, I): without values when traced, int8 or float32 when lowered.
+        weight_itemsize: Bytes per weight in flash.
+        weight_scale: Real value of one step of each output channel, (O,); None for float32.
+        bias: (O,): without values when traced, int32 or float32 when lowered.
+        multiplier: Requantization, one per output channel or per input; None for float32.
+        shift: As multiplier.
+        low: Smallest output: of a fused activation in real units while tracing, an integer once lowered.
+        high: Largest output.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    macs: int = 0
+    options: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    weight: Tensor | None = None
+    weight_itemsize: int = 1
+    weight_scale: Tensor | None = None
+    bias: Tensor | None = None
+    multiplier: Tensor | None = None
+    shift: Tensor | None = None
+    low: float = -float("inf")
+    high: float = float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network as data. The first activation is the input, that of the last operator the output.
+
+    Attributes:
+        operators: In execution order.
+        activations: Everything that flows between them.
+        sparsity: Share of the weights that pruning will set to zero; says something only before there are values.
+    """
+
+    operators: Sequence[Operator]
+    activations: Sequence[Activation]
+    sparsity: float = 0.0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference, pruned weights included."""
+        return sum(operator.macs for operator in self.operators)
+
+    @property
+    def params(self) -> int:
+        """Weights and biases."""
+        return sum(_numel(operator.weight) + _numel(operator.bias) for operator in self.operators)
+
+    @property
+    def nnz(self) -> int:
+        """Weights and biases that are not zero; before there are values, as many as the sparsity leaves."""
+        return sum(_nonzero(operator.weight) + _nonzero(operator.bias) for operator in self.operators) - self.pruned
+
+    @property
+    def pruned(self) -> int:
+        """Weights that are still to become zero."""
+        weights = [operator.weight for operator in self.operators if operator.weight is not None]
+        return round(self.sparsity * sum(weight.numel() for weight in weights if weight.is_meta))
+
+    @property
+    def output(self) -> int:
+        """Position of the output in `activations`."""
+        return self.operators[-1].output if self.operators else 0
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Weights as tensors and everything else as plain data, for a file without pickle."""
+        tensors: dict[str, Tensor] = {}
+        rows: list[dict[str, object]] = []
+        for index, operator in enumerate(self.operators):
+            row: dict[str, object] = {}
+            for key, value in vars(operator).items():
+                if isinstance(value, Tensor):
+                    tensors[f"{index}.{key}"] = value.contiguous()
+                elif key in ("low", "high"):
+                    row[key] = str(value)  # JSON has no infinity
+                elif value is not None:
+                    row[key] = dict(value) if key == "options" else value
+            rows.append(row)
+        return tensors, {"operators": rows, "activations": [vars(activation) for activation in self.activations]}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], plain: Mapping[str, object]) -> "Graph":
+        """The graph that `to_tensors` took apart."""
+        operators, activations = plain["operators"], plain["activations"]
+        assert isinstance(operators, list) and isinstance(activations, list)
+        built = []
+        for index, row in enumerate(operators):
+            values = {key: tensors.get(f"{index}.{key}") for key in ("weight", "weight_scale", "bias", "multiplier", "shift")}
+            options = {key: tuple(value) for key, value in row["options"].items()}
+            limits = {"low": float(row["low"]), "high": float(row["high"])}
+            built.append(Operator(**{**row, **values, **limits, "inputs": tuple(row["inputs"]), "options": options}))
+        return cls(tuple(built), tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations))
+
+    def renamed(self, names: Sequence[str]) -> "Graph":
+        """The same graph with other operator names."""
+        pairs = zip(self.operators, names, strict=True)
+        return replace(self, operators=tuple(replace(operator, name=name) for operator, name in pairs))
+
+
+def fixed_point(real: Tensor) -> tuple[Tensor, Tensor]:
+    """Positive real factors as (multiplier, shift) with factor = multiplier / 2^shift.
+
+    Args:
+        real: Factors, any shape.
+
+    Returns:
+        Multiplier below 2^22 and shift up to 44, both int32; the relative error is at most 2^-22 for factors above
+        2^-23.
+    """
+    real = real.double()
+    exponent = torch.frexp(real).exponent
+    shift = (MULTIPLIER_BITS - exponent).clamp(1, MAX_SHIFT)
+    multiplier = torch.round(real * torch.pow(2.0, shift.double()))
+    overflow = multiplier >= 2**MULTIPLIER_BITS
+    shift = torch.where(overflow, shift - 1, shift)
+    multiplier = torch.where(overflow, torch.floor(multiplier / 2), multiplier)
+    return multiplier.int(), shift.int()
+
+
+def _numel(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.numel()
+
+
+def _nonzero(tensor: Tensor | None) -> int:
+    if tensor is None or tensor.is_meta:
+        return _numel(tensor)
+    return int(torch.count_nonzero(tensor))

@@ -1,0 +1,297 @@
+"""`search`: for each stage ask, submit, record, and keep the slots full."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsemod import config as configuration
+from sparsemod.config import Config
+from sparsemod.cost.screen import Screen
+from sparsemod.errors import InputError, SparsemodError
+from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
+from sparsemod.execute import open_executor, workers
+from sparsemod.problem import Problem
+from sparsemod.results import Record, delete_models_off_front
+from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
+from sparsemod.study import Candidate, Study, Trial
+
+_log = logging.getLogger(__name__)
+
+_REFERENCE_SAMPLES = 64
+"""Networks that fit, of which the largest cost stands in for a limit that is not set."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One sampler and how much it may propose.
+
+    Attributes:
+        title: For people.
+        sampler: Proposes; its `name` is the origin of its candidates.
+        candidates: In all.
+        batch: Asked for at a time: one round.
+    """
+
+    title: str
+    sampler: Sobol | Bayes | Morph
+    candidates: int
+    batch: int
+
+    def done(self, study: Study) -> int:
+        """Trials of this stage that have ended."""
+        return sum(trial.candidate.origin == self.sampler.name for trial in study.trials)
+
+    def remaining(self, study: Study) -> int:
+        """Candidates this stage may still propose."""
+        return self.candidates - sum(candidate.origin == self.sampler.name for candidate in study.candidates)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a search tells those who watch.
+
+    Attributes:
+        study: As it is now.
+        stages: All of them.
+        stage: Position of the running one.
+        elapsed: Seconds of search, earlier runs of a resumed study included.
+        running: Candidates being evaluated.
+        trial: That ended just now, if one did.
+        message: Something else that happened.
+    """
+
+    study: Study
+    stages: Sequence[Stage]
+    stage: int
+    elapsed: float
+    running: int = 0
+    trial: Trial | None = None
+    message: str = ""
+
+
+Watch = Callable[[Progress], None]
+
+
+def search(config: Config | str | Path | None = None, *, watch: Watch | None = None, **keywords: Any) -> Study:
+    """Runs a search, or goes on with one that was interrupted, and returns its study.
+
+    Args:
+        config: A configuration or the path of one; or leave it out and give keyword arguments named like the keys.
+        watch: Called with a `Progress` whenever something happened.
+        keywords: `problem=...`, `r1=...`, `objectives=...`, `device=...` and so on.
+
+    Raises:
+        InputError: Something the user brought cannot be used.
+        SparsemodError: The search failed: too many candidates in a row, or the disk is full.
+
+    Example:
+        ```
+        study = sparsemod.search(problem=problem, device="microbit-v2", r1=8, r2=8, r3=8)
+        study.to_pandas()
+        ```
+    """
+    if config is None:
+        config = configuration.from_keywords(**keywords)
+    elif keywords:
+        raise InputError("give search a configuration or keyword arguments, not both")
+    elif not isinstance(config, Config):
+        config = configuration.read(config)
+    torch.set_num_threads(1)
+    problem = problem_of(config)
+    screen = _screen(problem, config)
+    stages = _stages(problem, screen, config)
+    record = Record(config.study_folder(), config, problem.space, lambda: _header(stages[0], screen, config))
+    try:
+        _Search(config, record, stages, watch or (lambda progress: None)).run()
+        delete_models_off_front(record.study, record.folder)
+    finally:
+        record.close()
+    return record.study
+
+
+def _screen(problem: Problem, config: Config) -> Screen:
+    if problem.build is None:
+        return Screen(problem, config)
+    data = data_of(problem)
+    return Screen(problem, config, data.input_shape, data.num_classes)
+
+
+def _stages(problem: Problem, screen: Screen, config: Config) -> list[Stage]:
+    """SpArSe's three stages as three samplers."""
+    train, space, seed = config.train, problem.space, config.train.seed
+    stages = [
+        Stage("quasi-random", Sobol(space, screen, train.epochs1, seed), train.r1, workers(config)),
+        Stage("Gaussian process", Bayes(space, screen, train.epochs2, seed), train.r2 * train.batch_size, train.batch_size),
+    ]
+    if train.morphisms and problem.morphisms:
+        morph = Morph(space, screen, train.epochs3, seed, problem.morphisms)
+        stages.append(Stage("morphism", morph, train.r3, 1))
+    return stages
+
+
+def _header(first: Stage, screen: Screen, config: Config) -> dict[str, Any]:
+    """What a study is judged by, fixed when it begins: the reference point is the limits, or what is usual."""
+    assert isinstance(first.sampler, Sobol)
+    usual = [screen.costs(parameters) for parameters in first.sampler.require(_REFERENCE_SAMPLES)]
+    known = {name: max(cost[name] for cost in usual) for name in usual[0]}
+    reference = known | screen.limits | {"error": config.train.max_error}
+    return {
+        "objectives": list(config.train.objectives),
+        "limits": screen.limits,
+        "reference": {name: reference.get(name, 1.0) or 1.0 for name in config.train.objectives},
+        "seed": config.train.seed,
+    }
+
+
+class _Search:
+    """The state of a running search."""
+
+    def __init__(self, config: Config, record: Record, stages: Sequence[Stage], watch: Watch) -> None:
+        self._config, self._record, self._stages, self._watch = config, record, stages, watch
+        self._study = record.study
+        self._before = max((trial.elapsed for trial in self._study.trials), default=0.0)
+        self._started = time.monotonic()
+        self._stage = 0
+        self._running: dict[Future[Outcome], Candidate] = {}
+        self._queue = deque(self._study.pending)
+        self._suspects: deque[Candidate] = deque()
+        self._crashed: set[int] = set()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of search, earlier runs included."""
+        return self._before + time.monotonic() - self._started
+
+    def run(self) -> None:
+        """All stages, one after the other."""
+        executor = open_executor(self._config)
+        try:
+            for self._stage, stage in enumerate(self._stages):
+                self._tell(message=f"stage {self._stage + 1} of {len(self._stages)}: {stage.title}")
+                executor, reason, over = self._run_stage(stage, executor)
+                self._record.stop(f"{stage.title}: {reason}", self.elapsed)
+                self._tell(message=f"{stage.title}: {reason}")
+                if over:
+                    break
+        finally:
+            executor.shutdown(wait=not self._running, cancel_futures=True)
+
+    def _run_stage(self, stage: Stage, executor: Executor) -> tuple[Executor, str, bool]:
+        """Runs a stage to its end: the executor in use then, why it ended, and whether the search ends with it."""
+        while True:
+            reason, over = self._reason_to_stop(stage)
+            if not reason and not self._fill(stage, executor):
+                reason = "no new candidate that fits is left"
+            if not self._running and (reason or not stage.remaining(self._study)):
+                return executor, reason or "all rounds done", over
+            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            crashed = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
+            for future in done.difference(crashed):
+                self._end(self._running.pop(future), future)
+            if crashed:
+                executor = self._recover(executor)
+
+    def _fill(self, stage: Stage, executor: Executor) -> bool:
+        """Submits candidates until every slot is taken; False if the sampler has no more although it may propose."""
+        slots = 1 if self._suspects else workers(self._config)
+        while len(self._running) < slots:
+            if not self._queue and not self._suspects:
+                wanted = min(stage.batch, stage.remaining(self._study))
+                if wanted == 0:
+                    return True
+                asked = stage.sampler.ask(self._study, wanted)
+                if not asked:
+                    return False
+                self._record.propose(asked)
+                self._queue.extend(asked)
+            candidate = self._suspects.popleft() if self._suspects else self._queue.popleft()
+            self._submit(candidate, executor)
+        return True
+
+    def _submit(self, candidate: Candidate, executor: Executor) -> None:
+        weights = None if candidate.parent is None else self._record.weights(candidate.parent)
+        self._tell(message="", running=len(self._running) + 1)
+        try:
+            future = executor.submit(evaluate, candidate, self._config, weights)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = candidate
+
+    def _end(self, candidate: Candidate, future: "Future[Outcome]") -> None:
+        """Records what came of a candidate."""
+        error = future.exception()
+        if error is None:
+            outcome = future.result()
+        else:
+            outcome = Outcome(Trial(candidate, "failed", reason=f"{type(error).__name__}: {error}"))
+        trial = replace(outcome.trial, elapsed=self.elapsed)
+        self._record.add(trial, outcome.weights, outcome.graph)
+        _log.info("trial %d %s in %.1f s %s", trial.number, trial.status, trial.seconds, _short(trial.score))
+        self._tell(trial=trial)
+
+    def _recover(self, executor: Executor) -> Executor:
+        """A new pool after a worker died. Which candidate killed it is not known: each is tried once more, alone."""
+        executor.shutdown(wait=False, cancel_futures=True)
+        lost, self._running = list(self._running.values()), {}
+        for candidate in sorted(lost, key=lambda candidate: candidate.number):
+            if candidate.number in self._crashed:
+                reason = "its worker process died twice (killed, or out of memory)"
+                self._end(candidate, _finished(Outcome(Trial(candidate, "failed", reason=reason))))
+            else:
+                self._crashed.add(candidate.number)
+                self._suspects.append(candidate)
+        self._tell(message="a worker process died; its candidates are tried again, one at a time")
+        return open_executor(self._config)
+
+    def _reason_to_stop(self, stage: Stage) -> tuple[str, bool]:
+        """Why no more is proposed, and whether that ends the search or the stage alone."""
+        train, study = self._config.train, self._study
+        failed = study.trials[-train.max_failures :]
+        if len(failed) == train.max_failures and all(trial.status == "failed" for trial in failed):
+            raise SparsemodError(
+                f"{train.max_failures} candidates in a row failed, so the search stops; the last one said\n"
+                f"{failed[-1].reason.rstrip()}"
+            )
+        if train.time_limit and self.elapsed >= train.time_limit:
+            return f"time limit of {train.time_limit:g} s reached", True
+        best = min((trial.score.get("error", 1.0) for trial in study.pareto_front()), default=1.0)
+        if train.min_error and best <= train.min_error:
+            return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
+        return self._stagnation(stage), False
+
+    def _stagnation(self, stage: Stage) -> str:
+        """Whether the hypervolume has all but stopped growing, by the record alone."""
+        train = self._config.train
+        window = train.patience * stage.batch
+        if not train.tolerance or stage.done(self._study) < window:
+            return ""
+        before = Study(self._study.objectives, self._study.limits, self._study.reference)
+        for trial in self._study.trials[:-window]:
+            before.add(trial)
+        old, new = before.hypervolume(), self._study.hypervolume()
+        if new - old > train.tolerance * new:
+            return ""
+        return f"hypervolume grew by less than {train.tolerance:g} in {train.patience} rounds"
+
+    def _tell(self, trial: Trial | None = None, message: str = "", running: int | None = None) -> None:
+        count = len(self._running) if running is None else running
+        self._watch(Progress(self._study, self._stages, self._stage, self.elapsed, count, trial, message))
+
+
+def _finished(outcome: Outcome) -> "Future[Outcome]":
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return future
+
+
+def _short(score: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:.6g}" for name, value in score.items())

@@ -1,0 +1,332 @@
+"""The study folder: an append-only record that survives being killed at any byte, and what is made from it.
+
+    <root>/<name>/
+      study.json      objectives, limits, reference point, seed and the settings that a resumed search must share
+      config.cfg      the whole configuration
+      proposals.jsonl one line per candidate, when it is proposed, and the reason of each stop
+      trials.jsonl    the record: one line per trial, when it ends
+      models/         weights and quantized network of each trial; in the end of the front only
+      trials.csv, pareto.csv, pareto.json
+
+A line counts once it ends in a newline: what a kill leaves half-written is cut off when the folder is opened again, and
+that trial is run again.
+"""
+
+import csv
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torch import Tensor
+
+from sparsemod.config import Config
+from sparsemod.errors import InputError, SparsemodError
+from sparsemod.graph import Graph
+from sparsemod.space import SearchSpace
+from sparsemod.study import Candidate, Study, Trial, column
+
+_FORMAT = 1
+_MAY_CHANGE = frozenset(
+    {
+        *(f"TRAIN.{key}" for key in ("name", "root", "r1", "r2", "r3", "time_limit", "tolerance", "patience")),
+        *("TRAIN.min_error", "TRAIN.max_failures", "TRAIN.debug", "TRAIN.morphisms", "DEFAULT.train", "PROBLEM.problem"),
+    }
+)
+"""Settings that a resumed search may have changed; the space stands for the problem."""
+
+
+class Record:
+    """An open study folder; one process at a time writes to it.
+
+    Args:
+        folder: Made if it is not there.
+        config: Of this search.
+        space: Of its problem.
+        header: Objectives, limits and reference point of a study that begins.
+
+    Raises:
+        InputError: The folder cannot be written, another search is writing to it, or its study was made with other
+            settings.
+    """
+
+    def __init__(self, folder: Path, config: Config, space: SearchSpace, header: Callable[[], dict[str, Any]]) -> None:
+        self.folder = folder
+        try:
+            (folder / "models").mkdir(parents=True, exist_ok=True)
+            self._proposals = _open_for_append(folder / "proposals.jsonl")
+            _lock(self._proposals, folder)
+            self._trials = _open_for_append(folder / "trials.jsonl")
+            settings = _settings(config, space)
+            if (folder / "study.json").exists():
+                _require_same(folder, settings)
+            else:
+                _write(folder / "study.json", _json({"format": _FORMAT, **header(), "settings": settings}, indent=2))
+            _write(folder / "config.cfg", config.to_ini())
+        except OSError as error:
+            raise InputError(f"the study folder {folder} cannot be written: {error.strerror}") from error
+        self.study = load(folder)
+
+    def propose(self, candidates: Iterable[Candidate]) -> None:
+        """Records candidates before they are evaluated."""
+        for candidate in candidates:
+            self.study.propose(candidate)
+            self._append(self._proposals, asdict(candidate))
+
+    def add(self, trial: Trial, weights: Mapping[str, Tensor] | None = None, graph: Graph | None = None) -> None:
+        """Records a trial: its model first, so that a recorded trial always has one."""
+        if weights is not None and graph is not None:
+            self._guard(lambda: _save_model(self.folder, trial.number, weights, graph))
+        self._append(self._trials, _trial_row(trial))
+        self.study.add(trial)
+
+    def stop(self, reason: str, elapsed: float) -> None:
+        """Records why a stage or the search ended."""
+        self._append(self._proposals, {"stop": reason, "elapsed": elapsed})
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """Trained weights of a trial."""
+        return _load_tensors(self.folder, number, "weights.")
+
+    def close(self) -> None:
+        """Writes the tables and lets go of the folder."""
+        try:
+            self._guard(lambda: write_tables(self.study, self.folder))
+        finally:
+            self._proposals.close()
+            self._trials.close()
+
+    def _append(self, file: BinaryIO, row: Mapping[str, Any]) -> None:
+        self._guard(lambda: _append(file, row))
+
+    def _guard(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise SparsemodError(
+                f"the disk is full ({error.strerror}) while writing to {self.folder}. The {len(self.study.trials)} "
+                "trials recorded so far are safe: free some space and run the same command again to go on"
+            ) from error
+
+
+def load(folder: str | Path) -> Study:
+    """A study from its folder.
+
+    Raises:
+        InputError: There is no study, or a line of its record that is not the last is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "study.json").is_file():
+        raise InputError(f"{folder} holds no study (no study.json); `sparsemod search` makes one")
+    header = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    if header.get("format") != _FORMAT:
+        raise InputError(f"{folder} was written by another version of sparsemod (format {header.get('format')})")
+    study = Study(
+        header["objectives"], header["limits"], header["reference"], header["seed"],
+        models=lambda number: load_graph(folder, number),
+    )  # fmt: skip
+    for row in _lines(folder / "proposals.jsonl"):
+        if "stop" not in row:
+            study.propose(Candidate(**row))
+    for row in _lines(folder / "trials.jsonl"):
+        study.add(_trial(row))
+    return study
+
+
+def stops(folder: str | Path) -> list[str]:
+    """Why the stages of a study ended, in order."""
+    return [row["stop"] for row in _lines(Path(folder) / "proposals.jsonl") if "stop" in row]
+
+
+def write_tables(study: Study, folder: Path) -> None:
+    """`trials.csv` (all, with wall-clock times), `pareto.csv` and `pareto.json` (the front, without)."""
+    trials = sorted(study.trials, key=lambda trial: trial.number)
+    rows = study.to_rows(trials)
+    for row, trial in zip(rows, trials, strict=True):
+        row |= {"seconds": round(trial.seconds, 3), "elapsed_seconds": round(trial.elapsed, 3), "reason": trial.reason}
+    front = study.to_rows(study.pareto_front())
+    _write(folder / "trials.csv", _csv(rows))
+    _write(folder / "pareto.csv", _csv(front))
+    _write(folder / "pareto.json", _json(front_as_json(study), indent=2))
+
+
+def front_as_json(study: Study) -> dict[str, Any]:
+    """The front as plain data: what it is judged by and one entry per network."""
+    return {
+        "objectives": [column(name) for name in study.objectives],
+        "limits": {column(name): limit for name, limit in study.limits.items()},
+        "reference": {column(name): value for name, value in study.reference.items()},
+        "hypervolume": study.hypervolume(),
+        "front": [
+            {
+                "number": trial.number,
+                "origin": trial.candidate.origin,
+                "parent": trial.candidate.parent,
+                "epochs": trial.candidate.epochs,
+                "score": {column(name): value for name, value in trial.score.items()},
+                "parameters": dict(trial.candidate.parameters),
+            }
+            for trial in study.pareto_front()
+        ],
+    }
+
+
+def delete_models_off_front(study: Study, folder: Path) -> None:
+    """Deletes the models that neither the front nor a pending child needs."""
+    needed = {trial.number for trial in study.pareto_front()} | {candidate.parent for candidate in study.pending}
+    for path in (folder / "models").glob("*.safetensors"):
+        if int(path.stem) not in needed:
+            path.unlink()
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def load_graph(folder: Path, number: int) -> Graph:
+    """The quantized network of a trial."""
+    from safetensors import safe_open
+
+    tensors = _load_tensors(folder, number, "graph.")
+    with safe_open(_model_path(folder, number), "pt") as file:
+        plain = json.loads(file.metadata()["graph"])
+    return Graph.from_tensors(tensors, plain)
+
+
+def _save_model(folder: Path, number: int, weights: Mapping[str, Tensor], graph: Graph) -> None:
+    from safetensors.torch import save
+
+    tensors, plain = graph.to_tensors()
+    named = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
+    named |= {f"graph.{name}": tensor.clone() for name, tensor in tensors.items()}
+    _write(_model_path(folder, number), save(named, metadata={"graph": _json(plain)}))
+
+
+def _load_tensors(folder: Path, number: int, prefix: str) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    path = _model_path(folder, number)
+    if not path.is_file():
+        raise InputError(f"the model of trial {number} was not kept; only those of the front are ({path})")
+    return {name.removeprefix(prefix): tensor for name, tensor in load_file(path).items() if name.startswith(prefix)}
+
+
+def _model_path(folder: Path, number: int) -> Path:
+    return folder / "models" / f"{number:05d}.safetensors"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _open_for_append(path: Path) -> BinaryIO:
+    """The file at its end, after cutting off a last line that a kill left half-written."""
+    file = open(path, "a+b", buffering=0)
+    file.seek(0)
+    content = file.read()
+    complete = content.rfind(b"\n") + 1
+    if complete < len(content):
+        file.truncate(complete)
+    return file
+
+
+def _append(file: BinaryIO, row: Mapping[str, Any]) -> None:
+    data = (_json(row) + "\n").encode()
+    start = file.seek(0, os.SEEK_END)
+    try:
+        while data:
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(start)
+        raise
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another search is writing to {folder}; wait for it, or choose another [TRAIN] name") from None
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    """Replaces a file as a whole, or not at all."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(scratch, path)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Complete lines of a record; a last one without its newline does not count."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise InputError(
+                f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to lose "
+                "that one entry"
+            ) from None
+        yield row
+
+
+def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
+    """What a resumed search must share with the search that began the study."""
+    shared = {
+        f"{section}.{key}": value
+        for section, key, value, _ in config.items()
+        if section in ("TRAIN", "DEVICE") and f"{section}.{key}" not in _MAY_CHANGE
+    }
+    return shared | {f"space.{name}": json.dumps(row) for name, row in json.loads(space.describe()).items()}
+
+
+def _require_same(folder: Path, settings: Mapping[str, str]) -> None:
+    before: dict[str, str] = json.loads((folder / "study.json").read_text(encoding="utf-8"))["settings"]
+    differences = [
+        f"  {name}: was {before.get(name, 'not there')}, is {settings.get(name, 'not there')}"
+        for name in dict.fromkeys([*before, *settings])
+        if before.get(name) != settings.get(name)
+    ]
+    if differences:
+        raise InputError(
+            "\n".join(
+                [
+                    f"{folder} holds a study made with other settings, so this search cannot go on with it",
+                    *differences,
+                    "  put the settings back, or choose another [TRAIN] name (--set TRAIN.name=...)",
+                ]
+            )
+        )
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    row = asdict(replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3)))
+    return row["candidate"] | {key: value for key, value in row.items() if key != "candidate"}
+
+
+def _trial(row: Mapping[str, Any]) -> Trial:
+    keys = ("number", "parameters", "epochs", "origin", "parent")
+    return Trial(Candidate(**{key: row[key] for key in keys}), **{k: v for k, v in row.items() if k not in keys})
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, default=list, allow_nan=False)
+
+
+def _csv(rows: list[dict[str, object]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

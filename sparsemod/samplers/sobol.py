@@ -1,0 +1,104 @@
+"""Stage one: a scrambled Sobol sequence [Owen1998], thinned to the candidates that fit.
+
+[Owen1998] Scrambling Sobol' and Niederreiter-Xing points, Journal of Complexity 14(4), 1998.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from sparsemod.cost.screen import Screen
+from sparsemod.errors import Infeasible, InputError
+from sparsemod.space import Parameters, SearchSpace, Value, identity
+from sparsemod.study import Candidate, Study
+
+_PATIENCE = 10_000
+"""Points without a new candidate that fits, after which there are taken to be none."""
+
+
+class Sobol:
+    """Quasi-random candidates.
+
+    Args:
+        space: To sample.
+        screen: Refuses what does not fit.
+        epochs: For each candidate.
+        seed: Of the scrambling.
+    """
+
+    name = "sobol"
+
+    def __init__(self, space: SearchSpace, screen: Screen, epochs: int, seed: int) -> None:
+        self.space, self._screen, self._epochs = space, screen, epochs
+        self._engine = torch.quasirandom.SobolEngine(len(space), scramble=True, seed=seed)
+        self._feasible: list[dict[str, Value]] = []
+        self._known: set[str] = set()
+        self._exhausted = False
+
+    def ask(self, study: Study, n: int) -> list[Candidate]:
+        """The next points of the sequence that fit and are not in the study yet."""
+        seen = {identity(candidate.parameters) for candidate in study.candidates}
+        asked: list[Candidate] = []
+        for position in range(len(seen) + n):
+            if len(asked) == n or not self._extend_to(position + 1):
+                break
+            parameters = self._feasible[position]
+            if identity(parameters) not in seen:
+                number = study.next_number + len(asked)
+                asked.append(Candidate(number, parameters, self._epochs, self.name))
+        return asked
+
+    def feasible(self, n: int) -> Sequence[Parameters]:
+        """The first `n` different candidates of the sequence that fit, or all if there are fewer."""
+        self._extend_to(n)
+        return self._feasible[:n]
+
+    def require(self, n: int) -> Sequence[Parameters]:
+        """As `feasible`.
+
+        Raises:
+            InputError: Nothing fits, with the limits that stand in the way and by how much.
+        """
+        found = self.feasible(n)
+        if not found:
+            raise InputError(_why_nothing_fits(self.space, self._screen))
+        return found
+
+    def _extend_to(self, n: int) -> bool:
+        """Whether `n` candidates that fit are known, after drawing as many points as that takes."""
+        misses = 0
+        while len(self._feasible) < n and not self._exhausted:
+            for point in self._engine.draw(64).numpy():
+                parameters = self.space.from_unit(point)
+                key = identity(parameters)
+                if key not in self._known and self._screen.misfit(parameters) is None:
+                    self._feasible.append(parameters)
+                    misses = 0
+                else:
+                    misses += 1
+                self._known.add(key)
+            self._exhausted = misses >= _PATIENCE
+        return len(self._feasible) >= n
+
+
+def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) -> str:
+    """Which limit stands in the way, and by how much."""
+    rng = np.random.default_rng(0)
+    costs: list[Mapping[str, float]] = []
+    reasons: dict[str, int] = {}
+    for _ in range(samples):
+        try:
+            costs.append(screen.costs(space.sample(rng)))
+        except Infeasible as reason:
+            reasons[str(reason)] = reasons.get(str(reason), 0) + 1
+    lines = [f"none of {_PATIENCE:,} candidates of the search space fits the limits"]
+    for name, limit in screen.limits.items():
+        values = [cost[name] for cost in costs if name in cost]
+        if values:
+            share = sum(value <= limit for value in values) / len(values)
+            lines.append(f"  {name}: limit {limit:,.6g}, smallest seen {min(values):,.6g}; {share:.1%} of the samples fit it")
+    if reasons:
+        common = max(reasons, key=lambda reason: reasons[reason])
+        lines.append(f"  {sum(reasons.values()) / samples:.0%} of the samples make no network, such as: {common}")
+    return "\n".join([*lines, "  raise the limits in [DEVICE], or let the search space hold smaller networks"])

@@ -1,0 +1,234 @@
+"""`Candidate`, `Trial`, `Study`: what was proposed, what came of it, and all of it together, as plain data."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsemod.errors import InputError
+from sparsemod.pareto import hypervolume, non_dominated
+from sparsemod.space import Parameters
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sparsemod.graph import Graph
+
+OBJECTIVES = ("error", "model_size", "working_memory", "latency")
+"""The built-in objectives, in the order in which `objectives = 1..4` counts them."""
+
+UNITS: Mapping[str, str] = MappingProxyType(
+    {"model_size": "bytes", "working_memory": "bytes", "latency": "ms"},
+)
+"""Physical units; every other figure is a plain number."""
+
+STATUSES = ("complete", "infeasible", "failed", "stopped")
+
+Score = Mapping[str, float]
+"""Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
+RAM), latency (ms), macs, params and nnz (counts), or whatever the problem returns. All objectives are minimised."""
+
+
+def column(name: str) -> str:
+    """A figure's name with its unit, as in CSV and JSON files."""
+    return f"{name}_{UNITS[name]}" if name in UNITS else name
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What to evaluate.
+
+    Attributes:
+        number: Position in the study, from 0; with the study's seed it fixes every random number of the trial.
+        parameters: A member of the space, in canonical form.
+        epochs: To train for.
+        origin: The sampler that proposed it.
+        parent: Number of the trial whose weights it starts from.
+    """
+
+    number: int
+    parameters: Parameters
+    epochs: int
+    origin: str
+    parent: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a candidate.
+
+    Attributes:
+        candidate: What was evaluated.
+        status: complete, infeasible (with the reason), failed (with the traceback) or stopped.
+        score: Figures by name; empty unless complete.
+        reason: Why it is not complete.
+        seconds: Wall time of the evaluation.
+        elapsed: Wall time of the whole search when the trial was recorded.
+    """
+
+    candidate: Candidate
+    status: str
+    score: Score = field(default_factory=dict)
+    reason: str = ""
+    seconds: float = 0.0
+    elapsed: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """Number of the candidate."""
+        return self.candidate.number
+
+
+class Study:
+    """Trials and what they are judged by. It only grows: candidates are proposed, later their trials are added.
+
+    Attributes:
+        objectives: Names of the minimised figures, M.
+        limits: Hard upper limits by name.
+        reference: The worst value of each objective that still counts for the hypervolume.
+        seed: Of the search.
+        trials: In the order in which they ended.
+        pending: Candidates proposed whose trial has not ended, in order.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[str],
+        limits: Mapping[str, float] | None = None,
+        reference: Mapping[str, float] | None = None,
+        seed: int = 0,
+        models: "Callable[[int], Graph] | None" = None,
+    ) -> None:
+        self.objectives = tuple(objectives)
+        self.limits = dict(limits or {})
+        self.reference = dict(reference or {})
+        self.seed = seed
+        self.trials: list[Trial] = []
+        self._pending: dict[int, Candidate] = {}
+        self._candidates: dict[int, Candidate] = {}
+        self._by_number: dict[int, Trial] = {}
+        self._models = models
+
+    def __repr__(self) -> str:
+        front = len(self.pareto_front())
+        return f"<Study of {len(self.trials)} trials on {', '.join(self.objectives)}; {front} on the front>"
+
+    @property
+    def pending(self) -> list[Candidate]:
+        """Candidates whose trial has not ended, in the order of their proposal."""
+        return list(self._pending.values())
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Every candidate ever proposed, in order."""
+        return list(self._candidates.values())
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next candidate."""
+        return max(self._candidates, default=-1) + 1
+
+    def propose(self, candidate: Candidate) -> None:
+        """Adds a candidate; it is pending until its trial is added."""
+        self._candidates[candidate.number] = candidate
+        if candidate.number not in self._by_number:
+            self._pending[candidate.number] = candidate
+
+    def add(self, trial: Trial) -> None:
+        """Adds a trial. A second trial of the same candidate is ignored: a result may arrive twice after a retry."""
+        if trial.number in self._by_number:
+            return
+        self._candidates.setdefault(trial.number, trial.candidate)
+        self._pending.pop(trial.number, None)
+        self._by_number[trial.number] = trial
+        self.trials.append(trial)
+
+    def copy(self) -> "Study":
+        """A study of the same trials that grows on its own."""
+        twin = Study(self.objectives, self.limits, self.reference, self.seed, self._models)
+        twin.trials = list(self.trials)
+        twin._pending, twin._candidates = dict(self._pending), dict(self._candidates)
+        twin._by_number = dict(self._by_number)
+        return twin
+
+    def __getitem__(self, number: int) -> Trial:
+        if number not in self._by_number:
+            raise InputError(f"the study has no finished trial {number}")
+        return self._by_number[number]
+
+    def count(self, status: str) -> int:
+        """Number of trials that ended in a status."""
+        return sum(trial.status == status for trial in self.trials)
+
+    def completed(self) -> list[Trial]:
+        """Trials with a score, in the order in which they ended."""
+        return [trial for trial in self.trials if trial.status == "complete"]
+
+    def values(self, trials: Iterable[Trial]) -> NDArray[np.float64]:
+        """Objective values of some trials, (T, M)."""
+        rows = [[trial.score[name] for name in self.objectives] for trial in trials]
+        return np.asarray(rows, dtype=float).reshape(-1, len(self.objectives))
+
+    def obeys_limits(self, score: Score) -> bool:
+        """Whether a score is within every hard limit."""
+        return all(score[name] <= limit for name, limit in self.limits.items() if name in score)
+
+    def pareto_front(self) -> list[Trial]:
+        """The completed trials within all limits that no other dominates, by rising error (or first objective)."""
+        trials = [trial for trial in self.completed() if self.obeys_limits(trial.score)]
+        values = self.values(trials)
+        chosen = [index for index, keep in enumerate(non_dominated(values)) if keep]
+        return [trials[index] for index in sorted(chosen, key=lambda index: (*values[index], trials[index].number))]
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """Share of the box between zero and the reference point that the front dominates.
+
+        Args:
+            reference: Worst value that counts, per objective; the study's own if not given.
+        """
+        point = self.reference if reference is None else reference
+        missing = [name for name in self.objectives if name not in point]
+        if missing:
+            raise InputError(f"hypervolume needs a reference value for {', '.join(missing)}")
+        wrong = [f"{name} is {point[name]}" for name in self.objectives if not point[name] > 0]
+        if wrong:
+            raise InputError(f"hypervolume needs reference values above 0, but {', '.join(wrong)}")
+        return hypervolume(self.values(self.pareto_front()), [point[name] for name in self.objectives])
+
+    def to_rows(self, trials: Iterable[Trial]) -> list[dict[str, object]]:
+        """One flat row per trial, units in the names; parameters follow the figures."""
+        return [
+            {
+                "number": trial.number,
+                "origin": trial.candidate.origin,
+                "parent": trial.candidate.parent,
+                "epochs": trial.candidate.epochs,
+                "status": trial.status,
+                **{column(name): value for name, value in trial.score.items()},
+                **trial.candidate.parameters,
+            }
+            for trial in trials
+        ]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """All trials as a table, units in the column names, by number."""
+        import pandas as pd
+
+        trials = sorted(self.trials, key=lambda trial: trial.number)
+        rows = self.to_rows(trials)
+        for row, trial in zip(rows, trials, strict=True):
+            row |= {"reason": trial.reason, "seconds": trial.seconds, "elapsed_seconds": trial.elapsed}
+        return pd.DataFrame(rows)
+
+    def load_model(self, number: int) -> "Graph":
+        """The network that was scored as trial `number`: `graph(x)` runs it, its costs are the recorded ones.
+
+        Raises:
+            InputError: Its file was not kept; the models of the front are.
+        """
+        if self._models is None:
+            raise InputError("this study lives in memory only and keeps no models")
+        return self._models(number)
