@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import ConfigError
+from sparsemod.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from sparsemod.problem import Problem
-
-_OBJECTIVES = ("error", "model_size", "working_memory", "latency")
 
 
 class Bytes(float):
@@ -66,7 +65,7 @@ class TrainSection:
     epochs1: int = _key(1, "epochs per candidate in the quasi-random stage", at_least=1)
     epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
     epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
-    objectives: Names = _key(Names(_OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names")
+    objectives: Names = _key(Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names")
     batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
     quant_scheme: str = _key(
         "post",
@@ -97,7 +96,7 @@ class TestSection:
     root: str = _key("results", "folder for results")
     arm: int = _key(-1, "number of the candidate to retrain and test; -1: every network of the front", at_least=-1)
     epochs: int = _key(20, "epochs to retrain on train + validation", at_least=1)
-    objectives: Names = _key(Names(_OBJECTIVES), "as in [TRAIN]")
+    objectives: Names = _key(Names(OBJECTIVES), "as in [TRAIN]")
     quant_scheme: str = _key("post", "as in [TRAIN]", one_of=("post", "dynamic", "both", "none"))
     pruning: bool = _key(True, "as in [TRAIN]")
     splitter: bool = _key(False, "as in [TRAIN]")
@@ -374,17 +373,17 @@ def _quantity(units: Mapping[str, float], example: str) -> Callable[[Any], float
 def _names(value: Any) -> Names:
     if isinstance(value, int) or str(value).strip().isdigit():
         count = int(value)
-        if not 1 <= count <= len(_OBJECTIVES):
-            raise ValueError(f"{count} must be from 1 to {len(_OBJECTIVES)}, or a list of names")
-        return Names(_OBJECTIVES[:count])
+        if not 1 <= count <= len(OBJECTIVES):
+            raise ValueError(f"{count} must be from 1 to {len(OBJECTIVES)}, or a list of names")
+        return Names(OBJECTIVES[:count])
     if not isinstance(value, str):
         names = Names(value)  # a program may name what its problem returns
     else:
         names = Names(name.strip() for name in value.strip("[] ").split(",") if name.strip())
         for name in names:
-            if name not in _OBJECTIVES:
-                close = _nearest(name, _OBJECTIVES)
-                raise ValueError(f"{name!r} is not an objective{close} Known: {', '.join(_OBJECTIVES)}")
+            if name not in OBJECTIVES:
+                close = _nearest(name, OBJECTIVES)
+                raise ValueError(f"{name!r} is not an objective{close} Known: {', '.join(OBJECTIVES)}")
     if not names:
         raise ValueError("no objective is named")
     if len(set(names)) < len(names):

@@ -31,6 +31,13 @@ def workers(config: Config) -> int:
     return 1 if config.run.executor == "serial" else config.run.workers or os.cpu_count() or 1
 
 
+def abandon(executor: Executor) -> None:
+    """Ends an executor at once; what it was doing is lost."""
+    executor.shutdown(wait=False, cancel_futures=True)
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+
+
 class SerialExecutor(Executor):
     """Runs a call when it is submitted, in this process."""
 

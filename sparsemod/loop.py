@@ -17,7 +17,7 @@ from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
-from sparsemod.execute import open_executor, workers
+from sparsemod.execute import abandon, open_executor, workers
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
 from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
@@ -181,8 +181,10 @@ class _Search:
                 self._tell(message=f"{stage.title}: {reason}")
                 if over:
                     break
-        finally:
-            executor.shutdown(wait=not self._running, cancel_futures=True)
+        except BaseException:
+            abandon(executor)
+            raise
+        executor.shutdown()
 
     def _run_stage(self, stage: Stage, executor: Executor) -> tuple[Executor, str, bool]:
         """Runs a stage to its end: the executor in use then, why it ended, and whether the search ends with it."""
@@ -240,7 +242,7 @@ class _Search:
 
     def _recover(self, executor: Executor) -> Executor:
         """A new pool after a worker died. Which candidate killed it is not known: each is tried once more, alone."""
-        executor.shutdown(wait=False, cancel_futures=True)
+        abandon(executor)
         lost, self._running = list(self._running.values()), {}
         for candidate in sorted(lost, key=lambda candidate: candidate.number):
             if candidate.number in self._crashed:

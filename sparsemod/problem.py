@@ -48,7 +48,7 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: `train(network, data, parameters, epochs, after_step, rng)` replaces the built-in training loop.
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
     """
@@ -58,7 +58,7 @@ class Problem:
     load_data: "Callable[[], Data] | None" = None
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
-    train: Callable[..., float] | None = None
+    train: Callable[..., None] | None = None
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
 

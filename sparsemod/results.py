@@ -28,8 +28,9 @@ from torch import Tensor
 from sparsemod.config import Config
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph
+from sparsemod.objectives import column
 from sparsemod.space import SearchSpace
-from sparsemod.study import Candidate, Study, Trial, column
+from sparsemod.study import Candidate, Study, Trial
 
 _FORMAT = 1
 _MAY_CHANGE = frozenset(

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsemod.errors import InputError
+from sparsemod.objectives import column
 from sparsemod.pareto import hypervolume, non_dominated
 from sparsemod.space import Parameters
 
@@ -17,24 +17,11 @@ if TYPE_CHECKING:
 
     from sparsemod.graph import Graph
 
-OBJECTIVES = ("error", "model_size", "working_memory", "latency")
-"""The built-in objectives, in the order in which `objectives = 1..4` counts them."""
-
-UNITS: Mapping[str, str] = MappingProxyType(
-    {"model_size": "bytes", "working_memory": "bytes", "latency": "ms"},
-)
-"""Physical units; every other figure is a plain number."""
-
 STATUSES = ("complete", "infeasible", "failed", "stopped")
 
 Score = Mapping[str, float]
 """Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
 RAM), latency (ms), macs, params and nnz (counts), or whatever the problem returns. All objectives are minimised."""
-
-
-def column(name: str) -> str:
-    """A figure's name with its unit, as in CSV and JSON files."""
-    return f"{name}_{UNITS[name]}" if name in UNITS else name
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, trace
+from sparsemod.objectives import quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, locate
 from sparsemod.space import Parameters, Value
 
-_UNITS = {"model_size": " bytes", "working_memory": " bytes", "latency": " ms"}
 _GRAPHS, _COSTS = 1_000, 100_000
 
 
@@ -133,7 +133,7 @@ def target_sparsity(parameters: Parameters) -> float:
 def over_limits(score: Mapping[str, float], limits: Mapping[str, float]) -> str | None:
     """Every limit that a score breaks, and by how much; None if it breaks none."""
     broken = [
-        f"{name} {score[name]:,.6g}{_UNITS.get(name, '')} is over the limit of {limit:,.6g}"
+        f"{name}: {quantity(name, score[name])} is over the limit of {quantity(name, limit)}"
         for name, limit in limits.items()
         if name in score and score[name] > limit
     ]

@@ -10,6 +10,7 @@ import torch
 
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import Infeasible, InputError
+from sparsemod.objectives import quantity
 from sparsemod.space import Parameters, SearchSpace, Value, identity
 from sparsemod.study import Candidate, Study
 
@@ -97,7 +98,8 @@ def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) 
         values = [cost[name] for cost in costs if name in cost]
         if values:
             share = sum(value <= limit for value in values) / len(values)
-            lines.append(f"  {name}: limit {limit:,.6g}, smallest seen {min(values):,.6g}; {share:.1%} of the samples fit it")
+            smallest = quantity(name, min(values))
+            lines.append(f"  {name}: limit {quantity(name, limit)}, smallest seen {smallest}; {share:.1%} of samples fit")
     if reasons:
         common = max(reasons, key=lambda reason: reasons[reason])
         lines.append(f"  {sum(reasons.values()) / samples:.0%} of the samples make no network, such as: {common}")
