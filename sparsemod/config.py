@@ -224,6 +224,25 @@ def from_keywords(**keywords: Any) -> Config:
     return _build("the arguments", Path(), given, mistakes)
 
 
+def quantities(**given: str | None) -> dict[str, float]:
+    """Limits by objective name from texts such as `8KB` and `20ms`; those that are None are left out.
+
+    Raises:
+        ConfigError: All texts that are not understood.
+    """
+    parsers = {"model_size": _PARSERS[Bytes], "working_memory": _PARSERS[Bytes], "latency": _PARSERS[Milliseconds]}
+    limits, mistakes = {}, []
+    for name, text in given.items():
+        try:
+            if text is not None:
+                limits[name] = parsers.get(name, _float)(text)
+        except ValueError as error:
+            mistakes.append(f"--max-{name.replace('_', '-')}: {error}")
+    if mistakes:
+        raise ConfigError("the command line", mistakes)
+    return limits
+
+
 # --- sources: each gives (section, key) -> (value, where it stood) -------------------------------------------------
 
 _Given = dict[tuple[str, str], tuple[Any, str]]

@@ -109,7 +109,7 @@ class Float:
         unit = self.encode(value)[0] + rng.normal(0, 0.2)
         moved = self.from_unit(1 - abs(1 - abs(unit)))
         if moved == value:
-            moved = self.high if value == self.low else self.low
+            moved = float(self.high if value == self.low else self.low)
         return moved
 
 
@@ -221,7 +221,7 @@ class SearchSpace(Mapping[str, Parameter]):
         result: dict[str, Value] = {}
         for name in self:
             if name in parameters and self.is_active(name, result):
-                result[name] = _native(parameters[name])
+                result[name] = _native(self[name], parameters[name])
         return result
 
     def mistakes(self, parameters: Parameters) -> list[str]:
@@ -247,7 +247,7 @@ class SearchSpace(Mapping[str, Parameter]):
         result: dict[str, Value] = {}
         for name, parameter in self.items():
             if self.is_active(name, result):
-                given = _native(parameters[name]) if name in parameters else None
+                given = _native(parameter, parameters[name]) if name in parameters else None
                 result[name] = given if given in parameter and given is not None else parameter.from_unit(rng.random())
         return result
 
@@ -385,9 +385,13 @@ def _has_one_value(parameter: Parameter) -> bool:
     return len(parameter.options) == 1 if isinstance(parameter, Choice) else parameter.low == parameter.high
 
 
-def _native(value: Value) -> Value:
-    """A NumPy number, as `rng.integers` gives, as the Python number it stands for."""
-    return value.item() if isinstance(value, np.generic) else value
+def _native(parameter: Parameter, value: Value) -> Value:
+    """One way to write equal values: no NumPy numbers (as of `rng.integers`), 1.0 for a `Float`, the option itself."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(parameter, Choice) and value in parameter:
+        return parameter.options[parameter.options.index(value)]
+    return float(value) if isinstance(parameter, Float) and type(value) is int else value
 
 
 def _nearest(name: str, known: Mapping[str, Parameter]) -> str:

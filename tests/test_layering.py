@@ -9,17 +9,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sparsemod"
 
 ROWS = {
-    5: ("__main__", "cli", "export", "report", "testing"),
+    5: ("__main__", "cli", "display", "export", "report", "testing"),
     4: ("loop",),
     3: ("evaluate", "execute", "results", "samplers"),
     2: ("compress", "cost", "datasets", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),
-    0: ("device", "errors", "pareto", "space"),
+    0: ("device", "errors", "objectives", "pareto", "space"),
 }
 
 EXCEPTIONS = {
     ("__main__", "cli"),
     # The command line calls everything, and nothing but __main__ may import it.
+    ("cli", "display"),
     ("cli", "export"),
     ("cli", "report"),
     ("cli", "testing"),

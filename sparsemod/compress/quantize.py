@@ -13,15 +13,16 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from sparsemod.errors import Infeasible
+from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, Operator, assemble, record, trace
 from sparsemod.graph.network import fixed_point
-from sparsemod.graph.trace import sources
+from sparsemod.graph.trace import evaluating, sources
 
 SCHEMES = ("post", "dynamic", "both", "none")
 
@@ -30,11 +31,15 @@ _LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _at
 _CLAMPS = (_aten.relu.default, _aten.relu_.default, _aten.hardtanh.default, _aten.hardtanh_.default)
 _ADDS = (_aten.add.Tensor, _aten.add_.Tensor)
 _SAME_SCALE = (
-    *(_aten.max_pool2d.default, _aten.flatten.using_ints, _aten.view.default, _aten.reshape.default),
-    *(_aten.dropout.default, _aten.pad.default, _aten.constant_pad_nd.default),
-    *(_aten.squeeze.dim, _aten.unsqueeze.default),
+    *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.pad.default, _aten.constant_pad_nd.default),
+    *(_aten.flatten.using_ints, _aten.view.default, _aten.reshape.default, _aten.unsqueeze.default),
+    *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
+    *(_aten.dropout.default, _aten.feature_dropout.default),
 )
-_OWN_SCALE = (_aten.avg_pool2d.default, _aten.adaptive_avg_pool2d.default, _aten.mean.dim)
+_OWN_SCALE = (
+    *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
+    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim),
+)
 _ACCUMULATOR = 2**31
 _BIAS = 2**29
 
@@ -58,14 +63,12 @@ def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post"
     traced = trace(module, input_shape, scheme)
     if scheme == "none":
         return traced
-    training = module.training
-    try:
-        converted = _convert(module.eval(), calibration, scheme)
-    finally:
-        module.train(training)
+    with evaluating(module):
+        converted = _convert(module, calibration, scheme)
     calls, output = record(converted, calibration[0])
-    graph = _integers(assemble(calls, calibration[0], output, "none", {}))
-    return graph.renamed([operator.name for operator in traced.operators])
+    graph = assemble(calls, calibration[0], output, "none", {})
+    _check_same(graph, traced)
+    return _integers(graph).renamed([operator.name for operator in traced.operators])
 
 
 def _convert(module: nn.Module, calibration: Sequence[Tensor], scheme: str) -> fx.GraphModule:
@@ -82,6 +85,26 @@ def _convert(module: nn.Module, calibration: Sequence[Tensor], scheme: str) -> f
             prepared(batch)
         converted: fx.GraphModule = convert_pt2e(prepared)
     return converted
+
+
+def _check_same(graph: Graph, traced: Graph) -> None:
+    """What was costed before training must be what is scored after it."""
+    for position, (found, expected) in enumerate(zip_longest(_outline(graph), _outline(traced))):
+        if found != expected:
+            name = traced.operators[min(position, len(traced.operators) - 1)].name
+            raise InputError(
+                f"{name}: the trace sees {expected or 'nothing'} and quantization {found or 'nothing'}; write this part of "
+                "the network with modules of torch.nn"
+            )
+
+
+def _outline(graph: Graph) -> list[str]:
+    sizes = [activation.itemsize for activation in graph.activations]
+    return [
+        f"{operator.kind} with {operator.macs} MACs, {[sizes[position] for position in operator.inputs]} -> "
+        f"{sizes[operator.output]} bytes per element, {operator.weight_itemsize} per weight"
+        for operator in graph.operators
+    ]
 
 
 def _quantizer(scheme: str, schemes: Mapping[str, str]) -> Any:
@@ -108,8 +131,13 @@ def _quantizer(scheme: str, schemes: Mapping[str, str]) -> Any:
 
     class Int8Quantizer(Quantizer):  # type: ignore[misc]
         def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+            layers = (node for node in model.graph.nodes if node.target in _LAYERS)
+            first = next((schemes.get(_path(node), scheme) for node in layers), scheme)
             for node in model.graph.nodes:
-                self._annotate(node)
+                if node.op == "placeholder":
+                    node.meta["static"] = first == "post"
+                else:
+                    self._annotate(node)
             return model
 
         def _annotate(self, node: fx.Node) -> None:
@@ -121,9 +149,7 @@ def _quantizer(scheme: str, schemes: Mapping[str, str]) -> Any:
                 node.meta["static"] = chosen == "post"
                 self._set(node, inputs, None if chosen != "post" or _fused(node) else activation)
                 return
-            node.meta["static"] = scheme in ("post", "both") and all(
-                source.meta.get("static", source.op == "placeholder") for source in node.all_input_nodes
-            )
+            node.meta["static"] = all(source.meta["static"] for source in node.all_input_nodes)
             if not node.meta["static"]:
                 return
             if node.target in _ADDS:
@@ -171,6 +197,8 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
     sources = [graph.activations[position] for position in operator.inputs]
     if operator.kind in ("reshape", "max_pool") or target.itemsize == 4 or any(s.itemsize == 4 for s in sources):
         return operator
+    if operator.weight is not None and operator.weight_scale is None:
+        return operator
     low = max(-128, target.zero_point + round(max(operator.low / target.scale, -1e6)))
     high = min(127, target.zero_point + round(min(operator.high / target.scale, 1e6)))
     operator = replace(operator, low=float(low), high=float(high))
@@ -184,9 +212,8 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
         count = 1
         for size in operator.options.get("kernel", ()):
             count *= size
-        multiplier, shift = fixed_point(torch.tensor([step / count]))
+        multiplier, shift = fixed_point(torch.tensor([step / count], dtype=torch.float64))
         return replace(operator, multiplier=multiplier, shift=shift)
-    assert operator.weight_scale is not None
     weight, scale, bias = _fit_bias(operator, sources[0].scale)
     multiplier, shift = fixed_point(step * scale.double())
     _check_accumulator(operator.name, weight, bias)

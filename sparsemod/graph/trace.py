@@ -8,9 +8,10 @@ To support another layer: one entry in `_RULES` and, if it computes, one case in
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph.network import Activation, Graph, Operator
+from sparsemod.graph.shapes import meta_result
 
-_POINTWISE = ("relu", "relu_", "hardtanh", "hardtanh_", "native_batch_norm", "add")
-"""Calls whose output looks like their first input; knowing that is ten times faster than asking the meta device."""
+_SHARING = ("reshape", "max_pool")
+"""Kinds that hand on numbers without computing new ones: input and output have one scale."""
+
+_SUPPORTED = (
+    "convolutions over one or two axes, linear layers, batch norm behind them, ReLU and hardtanh, max, average and "
+    "adaptive average pooling, additions, dropout, zero padding and reshaping"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,35 +41,36 @@ class Call:
 
 
 class _Recorder(TorchDispatchMode):
+    """Writes down calls. A call in place leaves a new value in an old tensor; later calls are noted to read the new one."""
+
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self._overwritten: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this PyTorch imports its compiler at the first call, which takes two seconds."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = func._schema.name.split("::")[1]
-        first = args[0] if args and isinstance(args[0], Tensor) else None
-        result: Any
-        if first is not None and first.is_meta and name in _POINTWISE and _same_shapes(name, args):
-            out = torch.empty(first.shape, device="meta")
-            result = (out, *_statistics(args)) if name == "native_batch_norm" else out
-        elif first is not None and first.is_meta and name == "addmm":
-            result = torch.empty(args[1].shape[0], args[2].shape[1], device="meta")
-        else:
+        read = tuple(self.newest(arg) for arg in args)
+        result = None if kwargs else meta_result(name, args)
+        if result is None:
             result = func(*args, **(kwargs or {}))
         output = result[0] if isinstance(result, (tuple, list)) else result
         if isinstance(output, Tensor):
-            self.calls.append(Call(name, args, kwargs or {}, output))
+            if args and output is args[0]:
+                self._overwritten[id(output)] = (output, output.detach())
+            self.calls.append(Call(name, read, kwargs or {}, self.newest(output)))
         return result
 
-
-def _same_shapes(name: str, args: tuple[Any, ...]) -> bool:
-    return name != "add" or (isinstance(args[1], Tensor) and args[0].shape == args[1].shape)
-
-
-def _statistics(args: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
-    return torch.empty(0, device="meta"), torch.empty(0, device="meta")
+    def newest(self, value: Any) -> Any:
+        """What stands for the present content of a tensor; anything else as it is."""
+        return self._overwritten[id(value)][1] if id(value) in self._overwritten else value
 
 
 def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Call], Tensor]:
@@ -74,7 +82,19 @@ def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Ca
     """
     with torch.no_grad(), _Recorder() as recorder:
         output = module(example)
-    return recorder.calls, output
+    return recorder.calls, recorder.newest(output)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards every part of it is in the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -> Graph:
@@ -89,12 +109,10 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
         Infeasible: The module cannot process an input of this shape.
         InputError: The module uses an operator that cannot be costed.
     """
-    training = module.training
-    module.eval()
-    try:
-        parameter = next(module.parameters(), None)
-        device = "meta" if parameter is None else parameter.device
-        example = torch.empty(2, *input_shape, device=device)  # two, so that the batch is never taken for a flat axis
+    parameter = next(module.parameters(), None)
+    device = "meta" if parameter is None else parameter.device
+    example = torch.empty(2, *input_shape, device=device)  # two, so that the batch is never taken for a flat axis
+    with evaluating(module):
         try:
             calls, output = record(module, example)
         except (RuntimeError, ValueError, IndexError) as error:
@@ -102,9 +120,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
         try:
             return assemble(calls, example, output, scheme, sources(module, scheme))
         except _Unsupported as error:
-            raise InputError(f"{error.reason} (in module {_scope(module, example, error.position)!r})") from None
-    finally:
-        module.train(training)
+            raise InputError(error.reason + _where(module, example, error.position)) from None
 
 
 @dataclass(frozen=True)
@@ -132,8 +148,10 @@ def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
     }
 
 
-class _Unsupported(Exception):
-    def __init__(self, reason: str, position: int = -1) -> None:
+class _Unsupported(InputError):
+    """What cannot be costed, and the position of the call that asks for it if it is one call."""
+
+    def __init__(self, reason: str, position: int | None = None) -> None:
         super().__init__(reason)
         self.reason, self.position = reason, position
 
@@ -157,7 +175,18 @@ class _Padded:
 
 @dataclass
 class _Assembly:
-    """What is known while walking through the calls."""
+    """What is known while walking through the calls.
+
+    Attributes:
+        batch: N of the recording.
+        scheme: Of parameters without a source.
+        sources: By the identity of a parameter.
+        uses: How often each tensor is read.
+        known: What each tensor is.
+        static: Activations that the quantization scheme makes int8.
+        quantized: Activations whose scale has been seen.
+        producer: Position of the operator that writes an activation.
+    """
 
     batch: int
     scheme: str
@@ -166,6 +195,7 @@ class _Assembly:
     operators: list[Operator] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
     known: dict[int, "int | _Constant | _Padded"] = field(default_factory=dict)
+    static: set[int] = field(default_factory=set)
     quantized: set[int] = field(default_factory=set)
     producer: dict[int, int] = field(default_factory=dict)
 
@@ -182,9 +212,15 @@ class _Assembly:
         return found or _Constant(tensor, None, self.sources.get(id(tensor), Source("", self.scheme)))
 
     def new(self, call: Call, kind: str, inputs: Sequence[int], name: str = "", **values: Any) -> None:
-        """Adds an operator and the activation it writes, which has the item size of the first input."""
-        self.activations.append(Activation(tuple(call.output.shape[1:]), self.activations[inputs[0]].itemsize))
-        output = len(self.activations) - 1
+        """Adds an operator and the activation it writes, which is int8 if all inputs are."""
+        output, shape = len(self.activations), tuple(call.output.shape[1:])
+        if all(position in self.static for position in inputs):
+            self.static.add(output)
+        if kind in _SHARING:
+            self.activations.append(replace(self.activations[inputs[0]], shape=shape))
+            self.quantized.update({output} if inputs[0] in self.quantized else ())
+        else:
+            self.activations.append(Activation(shape, 1 if output in self.static else 4))
         self.known[id(call.output)] = output
         self.producer[output] = len(self.operators)
         self.operators.append(Operator(kind, name or f"{kind}_{len(self.operators)}", tuple(inputs), output, **values))
@@ -197,7 +233,29 @@ class _Assembly:
         self.new(call, kind, [source], weight.source.name, macs=macs, weight=weight.value.detach(),
                  weight_itemsize=1 if narrow else 4, weight_scale=weight.scale,
                  bias=None if bias is None else self.constant(bias).value.detach(), **values)  # fmt: skip
-        self.activations[-1] = replace(self.activations[-1], itemsize=1 if scheme == "post" else 4)
+        output = len(self.activations) - 1
+        self.static.discard(output)
+        self.activations[output] = replace(self.activations[output], itemsize=4)
+        if scheme == "post":
+            self.static.add(output)
+            self.narrow([*self.sharing(source), output])
+
+    def sharing(self, position: int) -> set[int]:
+        """The activations that hold the very numbers of this one: reshaped or max-pooled from it, or it from them."""
+        links = [(operator.inputs[0], operator.output) for operator in self.operators if operator.kind in _SHARING]
+        group = {position}
+        for source, output in reversed(links):
+            if output in group:
+                group.add(source)
+        for source, output in links:
+            if source in group:
+                group.add(output)
+        return group
+
+    def narrow(self, positions: Iterable[int], **values: Any) -> None:
+        """Makes activations int8."""
+        for position in positions:
+            self.activations[position] = replace(self.activations[position], itemsize=1, **values)
 
     def rewrite(self, position: int, **values: Any) -> None:
         self.operators[position] = replace(self.operators[position], **values)
@@ -218,10 +276,12 @@ def assemble(
         sources: As the function `sources` gives them.
     """
     uses = Counter(id(tensor) for call in calls for tensor in _tensors(call.args))
+    uses[id(output)] += 1
     state = _Assembly(len(example), scheme, sources, uses)
     first = next((sources[id(tensor)].scheme for call in calls for tensor in _tensors(call.args) if id(tensor) in sources),
                  scheme)  # fmt: skip
     state.activations.append(Activation(tuple(example.shape[1:]), 1 if first == "post" else 4))
+    state.static.update({0} if first == "post" else ())
     state.known[id(example)] = 0
     for position, call in enumerate(calls):
         rule = _RULES.get(call.name)
@@ -229,11 +289,15 @@ def assemble(
             if rule is not None:
                 rule(state, call)
             elif any(isinstance(state.known.get(id(tensor)), (int, _Padded)) for tensor in _tensors(call.args)):
-                raise _Unsupported(f"operator {call.name!r} cannot be costed; known: {', '.join(sorted(_RULES))}")
+                raise _Unsupported(f"operator {call.name!r} cannot be costed; supported are {_SUPPORTED}")
         except _Unsupported as error:
             raise _Unsupported(error.reason, position) from None
     if not isinstance(output, Tensor) or not isinstance(state.known.get(id(output)), int):
-        raise _Unsupported("the network must return one tensor computed from its input", len(calls) - 1)
+        raise _Unsupported("the network must return one tensor computed from its input")
+    read = {position for operator in state.operators for position in operator.inputs} | {state.known[id(output)]}
+    for operator in state.operators:
+        if operator.output not in read:
+            raise _Unsupported(f"the network computes {operator.name!r} and does not use it")
     return Graph(tuple(state.operators), tuple(state.activations))
 
 
@@ -242,6 +306,7 @@ def assemble(
 
 def _alias(state: _Assembly, call: Call) -> None:
     source = call.args[0]
+    state.uses[id(call.output)] += state.uses[id(source)] - 1  # other readers of the source read this very value
     if id(source) in state.known:
         state.known[id(call.output)] = state.known[id(source)]
     elif id(source) in state.sources:
@@ -256,14 +321,15 @@ def _transpose(state: _Assembly, call: Call) -> None:
 
 
 def _view(state: _Assembly, call: Call) -> None:
+    if id(call.args[0]) not in state.known:
+        return  # of a parameter, or of the indices of a max pool
     source = state.activation(call.args[0])
     if call.output.dim() < 2 or call.output.shape[0] != state.batch:
         raise _Unsupported("a view mixes the batch with other axes")
     if tuple(call.output.shape[1:]) == state.activations[source].shape:
-        state.known[id(call.output)] = source
+        _alias(state, call)
         return
     state.new(call, "reshape", [source])
-    _inherit_scale(state, source)
 
 
 def _pad(state: _Assembly, call: Call) -> None:
@@ -279,27 +345,32 @@ def _convolution(state: _Assembly, call: Call) -> None:
     x, weight_tensor, bias, stride, padding, dilation, transposed, _, groups = call.args
     if transposed:
         raise _Unsupported("a transposed convolution cannot be costed")
+    if call.output.dim() > 4:
+        raise _Unsupported("a convolution is supported over one or two axes")
     found, weight = state.known.get(id(x)), state.constant(weight_tensor)
+    axes = call.output.dim() - 2
+    stride, padding, dilation = (tuple(values) * (axes // len(values)) for values in (stride, padding, dilation))
     pads = tuple(side for size in padding for side in (size, size))
     source = found.activation if isinstance(found, _Padded) else state.activation(x)
     if isinstance(found, _Padded):
         pads = tuple(one + other for one, other in zip(pads, found.padding, strict=True))
     channels = state.activations[source].shape[0]
     kind = "depthwise" if groups == channels and groups > 1 else "conv"
-    options = {"stride": tuple(stride), "padding": pads, "dilation": tuple(dilation), "groups": (groups,)}
+    options = {"stride": stride, "padding": pads, "dilation": dilation, "groups": (groups,)}
     state.weighted(call, kind, source, weight, bias, options=options)
 
 
 def _batch_norm(state: _Assembly, call: Call) -> None:
     """Folded into the layer before it, as y = scale * (x - mean) + shift per channel."""
     x, gamma, beta, mean, variance = call.args[:5]
-    eps = call.args[7] if call.name == "native_batch_norm" else call.args[6]
+    eps = call.args[6] if call.name.endswith("no_training") else call.args[7]
+    if mean is None:
+        raise _Unsupported("batch norm needs running statistics")
     position = _only_user(state, x)
-    if position is None or state.operators[position].weight is None or mean is None:
+    before = None if position is None else state.operators[position]
+    if position is None or before is None or before.weight is None or _bounded(before):
         raise _Unsupported("batch norm is supported directly behind a convolution or linear layer")
-    before = state.operators[position]
     state.known[id(call.output)] = before.output
-    assert before.weight is not None
     if before.weight.is_meta:
         state.rewrite(position, bias=torch.empty(before.weight.shape[0], device="meta"))
         return
@@ -311,26 +382,35 @@ def _batch_norm(state: _Assembly, call: Call) -> None:
 
 def _linear(state: _Assembly, call: Call) -> None:
     bias, x, weight = call.args if call.name == "addmm" else (None, *call.args)
-    if call.output.dim() != 2:
+    if call.output.dim() != 2 or not isinstance(state.known.get(id(weight)), _Constant):
         raise _Unsupported("a matrix product is supported as a linear layer on (N, features)")
     state.weighted(call, "linear", state.activation(x), state.constant(weight), bias)
+
+
+_FUSING = ("conv", "depthwise", "linear", "add")
+"""Kinds that may bound their own output."""
 
 
 def _clamp(state: _Assembly, call: Call) -> None:
     """ReLU and its bounded kin, fused into the operator that computes their input."""
     low, high = (0.0, float("inf")) if call.name.startswith("relu") else _bounds(call)
     position = _only_user(state, call.args[0])
-    if position is not None and state.operators[position].kind in ("conv", "depthwise", "linear", "add"):
-        before = state.operators[position]
-        state.rewrite(position, low=max(low, before.low), high=min(high, before.high))
+    before = None if position is None else state.operators[position]
+    if position is not None and before is not None and before.kind in _FUSING and not _bounded(before):
+        state.rewrite(position, low=low, high=high)
         state.known[id(call.output)] = before.output
         return
     state.new(call, "relu", [state.activation(call.args[0])], low=low, high=high)
 
 
 def _bounds(call: Call) -> tuple[float, float]:
-    bounds = (*call.args[1:3], -1.0, 1.0)[: 2 if len(call.args) >= 3 else None]
-    return float(bounds[0]), float(bounds[1])
+    """Of hardtanh; PyTorch leaves out what is at its default."""
+    low, high = (*call.args[1:], *(-1.0, 1.0)[len(call.args) - 1 :])
+    return float(low), float(high)
+
+
+def _bounded(operator: Operator) -> bool:
+    return (operator.low, operator.high) != (-float("inf"), float("inf"))
 
 
 def _max_pool(state: _Assembly, call: Call) -> None:
@@ -345,7 +425,6 @@ def _max_pool(state: _Assembly, call: Call) -> None:
     }
     source = state.activation(x)
     state.new(call, "max_pool", [source], options=options)
-    _inherit_scale(state, source)
 
 
 def _avg_pool(state: _Assembly, call: Call) -> None:
@@ -355,7 +434,7 @@ def _avg_pool(state: _Assembly, call: Call) -> None:
     if len(size) != 2:
         raise _Unsupported("average pooling is supported over two spatial axes")
     if call.name == "mean":
-        if sorted(axis % call.args[0].dim() for axis in call.args[1]) != [2, 3]:
+        if len(call.args) < 2 or sorted(axis % 4 for axis in call.args[1]) != [2, 3]:
             raise _Unsupported("a mean is supported over both spatial axes")
         kernel = stride = size
     elif call.name == "_adaptive_avg_pool2d":
@@ -365,8 +444,9 @@ def _avg_pool(state: _Assembly, call: Call) -> None:
     else:
         kernel = tuple(call.args[1])
         stride = tuple(call.args[2]) if len(call.args) > 2 and call.args[2] else kernel
-        if any(any(part) if isinstance(part, (list, tuple)) else part for part in call.args[3:5]):
-            raise _Unsupported("average pooling is supported without padding and ceil mode")
+        padding, ceil_mode, divisor = call.args[3:4], call.args[4:5], call.args[6:7]
+        if any(map(any, padding)) or any(ceil_mode) or any(divisor):
+            raise _Unsupported("average pooling is supported without padding, ceil mode and divisor")
     pooled = tuple((extent - k) // s + 1 for extent, k, s in zip(size, kernel, stride, strict=True))
     channels = state.activations[source].shape[0]
     if call.output.dim() == 4:
@@ -390,21 +470,15 @@ def _add(state: _Assembly, call: Call) -> None:
 def _quantize(state: _Assembly, call: Call) -> None:
     x, scale, zero_point = call.args[0], float(call.args[1]), int(call.args[2])
     found = state.known[id(x)]
-    position = found.activation if isinstance(found, _Padded) else cast(int, found)
+    position = found.activation if isinstance(found, _Padded) else found
     assert isinstance(position, int), "only activations are quantized while the network runs"
-    before = state.activations[position]
-    known = before.scale, before.zero_point
-    if position in state.quantized and known != (scale, zero_point):
+    group = state.sharing(position)
+    known = {(state.activations[member].scale, state.activations[member].zero_point) for member in group & state.quantized}
+    if known - {(scale, zero_point)}:
         raise _Unsupported("an activation has two different scales")
-    state.activations[position] = replace(before, itemsize=1, scale=scale, zero_point=zero_point)
-    state.quantized.add(position)
+    state.narrow(group, scale=scale, zero_point=zero_point)
+    state.quantized |= group
     state.known[id(call.output)] = found
-    made_by = state.producer.get(position)
-    if made_by is not None and state.operators[made_by].kind == "reshape":
-        source = state.operators[made_by].inputs[0]
-        if source not in state.quantized:
-            state.activations[source] = replace(state.activations[source], itemsize=1, scale=scale, zero_point=zero_point)
-            state.quantized.add(source)
 
 
 def _dequantize(state: _Assembly, call: Call) -> None:
@@ -414,14 +488,6 @@ def _dequantize(state: _Assembly, call: Call) -> None:
         return
     scale = call.args[1] if isinstance(call.args[1], Tensor) else torch.full((x.shape[0],), float(call.args[1]))
     state.known[id(call.output)] = _Constant(x, scale.float(), Source("", state.scheme))
-
-
-def _inherit_scale(state: _Assembly, source: int) -> None:
-    """The newest activation holds the very integers of its source."""
-    if source in state.quantized:
-        before = state.activations[source]
-        state.activations[-1] = replace(state.activations[-1], itemsize=1, scale=before.scale, zero_point=before.zero_point)
-        state.quantized.add(len(state.activations) - 1)
 
 
 def _only_user(state: _Assembly, x: Tensor) -> int | None:
@@ -459,8 +525,10 @@ def _tensors(args: Sequence[Any]) -> list[Tensor]:
     return found
 
 
-def _scope(module: nn.Module, example: Tensor, position: int) -> str:
-    """Path of the module in which the call at `position` happened: the forward pass again, now with hooks."""
+def _where(module: nn.Module, example: Tensor, position: int | None) -> str:
+    """The module in which the call at `position` happened: the forward pass again, now with hooks."""
+    if position is None:
+        return ""
     stack: list[str] = []
     scopes: list[str] = []
 
@@ -481,7 +549,7 @@ def _scope(module: nn.Module, example: Tensor, position: int) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    return scopes[position] if position < len(scopes) else ""
+    return f" (in module {scopes[position]!r})" if scopes[position] else " (in the forward of the network itself)"
 
 
 def _by(shape: Sequence[int]) -> str:

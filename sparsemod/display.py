@@ -1,0 +1,146 @@
+"""What a running search shows: a live panel in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from sparsemod.loop import Progress, Watch
+from sparsemod.objectives import quantity
+from sparsemod.study import Study, Trial
+
+
+@contextmanager
+def watching(console: Console, debug: bool) -> Iterator[Watch]:
+    """A watcher of a search; it draws for as long as the context lasts.
+
+    Args:
+        console: A panel that refreshes itself if it is a terminal, one line per trial if not.
+        debug: Show the full traceback of failed candidates.
+    """
+    if not console.is_terminal:
+        yield lambda progress: _line(console, progress, debug)
+        return
+    panel = _Panel()
+    with Live(panel, console=console, refresh_per_second=4) as live:
+
+        def watch(progress: Progress) -> None:
+            panel.progress = progress
+            if progress.message:
+                live.console.print(progress.message, highlight=False)
+            if progress.trial is not None and progress.trial.status == "failed":
+                live.console.print(_failure(progress.trial, debug), style="red", highlight=False, markup=False)
+
+        yield watch
+
+
+class _Panel:
+    """The state of the search as a table; drawn anew at every refresh, so that the clock runs."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self._started = time.monotonic()
+
+    def __rich__(self) -> RenderableType:
+        if self.progress is None:
+            return "preparing: loading the data and looking for networks that fit"
+        progress = self.progress
+        study, stage = progress.study, progress.stages[progress.stage]
+        done = stage.done(study)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold")
+        table.add_column()
+        table.add_row("stage", f"{progress.stage + 1} of {len(progress.stages)}, {stage.title}: {done} of {stage.candidates}")
+        table.add_row("", ProgressBar(total=max(stage.candidates, 1), completed=done, width=40))
+        table.add_row("trials", _counts(study) + (f", {progress.running} running" if progress.running else ""))
+        table.add_row("front", _front(study))
+        table.add_row("time", _times(progress, time.monotonic() - self._started))
+        return Group("", table)
+
+
+def _line(console: Console, progress: Progress, debug: bool) -> None:
+    if progress.message:
+        console.print(progress.message, highlight=False, soft_wrap=True)
+    trial = progress.trial
+    if trial is None:
+        return
+    study = progress.study
+    if trial.status == "complete":
+        score = "  ".join(f"{name} {quantity(name, trial.score[name])}" for name in study.objectives)
+    else:
+        score = _failure(trial, debug) if trial.status == "failed" else trial.reason
+    console.print(
+        f"[{len(study.trials)}/{sum(stage.candidates for stage in progress.stages)}] trial {trial.number} {trial.status}: "
+        f"{score}  | front {len(study.pareto_front())}, hypervolume {study.hypervolume():.4f}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _failure(trial: Trial, debug: bool) -> str:
+    reason = trial.reason.rstrip()
+    return f"trial {trial.number} failed: {reason if debug else reason.splitlines()[-1]}"
+
+
+def _counts(study: Study) -> str:
+    parts = [f"{study.count('complete')} complete"]
+    parts += [f"{study.count(status)} {status}" for status in ("infeasible", "failed", "stopped") if study.count(status)]
+    return ", ".join(parts)
+
+
+def _front(study: Study) -> str:
+    front = study.pareto_front()
+    if not front:
+        return "empty so far"
+    best = {name: min(trial.score[name] for trial in front) for name in study.objectives}
+    smallest = ", ".join(f"{name} {quantity(name, value)}" for name, value in best.items())
+    return f"{len(front)} networks, hypervolume {study.hypervolume():.4f}; best {smallest}"
+
+
+def _times(progress: Progress, seconds: float) -> str:
+    """Elapsed time, rate, and the time left if later trials take as long as those of this stage so far."""
+    study, elapsed = progress.study, progress.elapsed
+    text = f"{_clock(elapsed)} elapsed"
+    if not study.trials:
+        return text
+    recent = [trial.elapsed for trial in study.trials[-10:]]
+    pace = (recent[-1] - recent[0]) / max(len(recent) - 1, 1)
+    left = sum(stage.candidates for stage in progress.stages) - len(study.trials)
+    rate = f", {60 / pace:.3g} trials per minute, about {_clock(left * pace)} left" if pace > 0 else ""
+    return text + rate
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def front_table(study: Study, trials: list[Trial]) -> Table:
+    """The networks of a front, units in the headers."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    names = {"error": "error", "model_size": "model size\n(bytes)", "working_memory": "working memory\n(bytes)",
+             "latency": "latency\n(ms)"}  # fmt: skip
+    table.add_column("number", justify="right")
+    for name in study.objectives:
+        table.add_column(names.get(name, name), justify="right")
+    for title in ("params", "non-zero", "MACs"):
+        table.add_column(title, justify="right")
+    table.add_column("epochs", justify="right")
+    table.add_column("stage")
+    for trial in trials:
+        score = trial.score
+        figures = [f"{score[name]:,.0f}" if "(bytes)" in names.get(name, "") else f"{score[name]:.4g}" for name in study.objectives]
+        extra = [f"{score[name]:,.0f}" if name in score else "" for name in ("params", "nnz", "macs")]
+        parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
+        table.add_row(str(trial.number), *figures, *extra, str(trial.candidate.epochs), trial.candidate.origin + parent)
+    return table
+
+
+def console() -> Console:
+    """Standard output; wide where it is not a terminal, so that tables keep their columns."""
+    return Console() if sys.stdout.isatty() else Console(width=160)

@@ -1,0 +1,277 @@
+"""Contract checks for plug-ins, ours and yours: what `sparsemod check` runs, and what your own tests may call.
+
+Each check returns the faults it found, in words; an empty list is a pass.
+
+    def test_my_problem():
+        assert check_problem(problem) == []
+"""
+
+import copy
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sparsemod.config import Config, ProblemSection, from_keywords
+from sparsemod.cost.screen import Screen
+from sparsemod.data import Data, Samples, Split, Tensors
+from sparsemod.device import DEVICES, Device
+from sparsemod.errors import Infeasible, SparsemodError
+from sparsemod.evaluate import evaluate
+from sparsemod.graph import Graph, trace
+from sparsemod.problem import Morphism, Problem
+from sparsemod.samplers import Sampler
+from sparsemod.space import Parameters, identity
+from sparsemod.study import Candidate, Study
+
+_MEMBERS, _SCORED, _TRIES = 200, 3, 100
+_TRAIN, _VALIDATION = 64, 32
+_SHARED = 0.01
+"""Share of validation or test samples that may also be training samples: real data sets hold a few duplicates."""
+
+
+def check_problem(problem: Problem, config: Config | None = None) -> list[str]:
+    """Everything that is wrong with a problem.
+
+    Args:
+        problem: To check.
+        config: Device and quantization scheme; the defaults if not given.
+    """
+    return [fault for _, faults in problem_checks(problem, config) for fault in faults]
+
+
+def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[tuple[str, list[str]]]:
+    """The checks of a problem one after the other: what was checked, and its faults."""
+    config = replace(config or from_keywords(), problem=ProblemSection(problem))
+    if problem.objective is not None:
+        yield f"objective: {_SCORED} random candidates", _objective_faults(problem, config)
+    data: Data | None = None
+    if problem.load_data is not None:
+        data, faults = _loaded(problem)
+        yield f"data: {_described(data)}", faults
+    if problem.build is not None and data is not None:
+        screen = Screen(problem, config, data.input_shape, data.num_classes)
+        fit, faults = _build_faults(problem, screen, data)
+        yield f"builder: {_MEMBERS} random members built and traced, {fit} within the limits", faults
+    for morphism in problem.morphisms:
+        yield f"morphism {_name(morphism)}: {_TRIES} random parents", _morphism_faults(problem, morphism)
+    if problem.build is not None and data is not None and problem.objective is None:
+        yield f"scoring: {_SCORED} networks trained a step, quantized and run", _score_faults(problem, config, data)
+
+
+def check_sampler(make: Callable[[], Sampler], study: Study, screen: Screen, n: int = 3) -> list[str]:
+    """Everything that is wrong with a sampler at one state of a study.
+
+    Args:
+        make: Makes the sampler anew, as a resumed search does.
+        study: To ask about.
+        screen: Of the problem.
+        n: Candidates to ask for.
+    """
+    before = pickle.dumps([study.trials, study.pending])
+    asked = list(make().ask(study, n))
+    faults = []
+    if pickle.dumps([study.trials, study.pending]) != before:
+        faults.append("ask changed the study")
+    if len(asked) > n:
+        faults.append(f"ask({n}) returned {len(asked)} candidates")
+    seen = {identity(candidate.parameters) for candidate in study.candidates}
+    for position, candidate in enumerate(asked):
+        if candidate.number != study.next_number + position:
+            faults.append(f"candidate {candidate.number} should have number {study.next_number + position}")
+        wrong = screen.problem.space.mistakes(candidate.parameters) or [screen.misfit(candidate.parameters) or ""]
+        faults += [f"candidate {candidate.number}: {mistake}" for mistake in wrong if mistake]
+        if identity(candidate.parameters) in seen:
+            faults.append(f"candidate {candidate.number} repeats an earlier one")
+        seen.add(identity(candidate.parameters))
+    if list(make().ask(study, n)) != asked:
+        faults.append("a new sampler proposes something else for the same study, so a resumed search would differ")
+    return faults
+
+
+def check_executor(executor: Executor) -> list[str]:
+    """Everything that is wrong with an executor: results must come in and exceptions out."""
+    faults = []
+    futures = [executor.submit(pow, base, 2) for base in range(8)]
+    results = [future.result(timeout=120) for future in futures]
+    if results != [base**2 for base in range(8)]:
+        faults.append(f"the squares of 0 to 7 came back as {results}")
+    error = executor.submit(divmod, 1, 0).exception(timeout=120)
+    if not isinstance(error, ZeroDivisionError):
+        faults.append(f"1 / 0 should come back as a ZeroDivisionError, came back as {error!r}")
+    return faults
+
+
+def check_cost(cost: Callable[[Graph, Device], Mapping[str, float]]) -> list[str]:
+    """Everything that is wrong with a cost model: figures must be positive, and grow with the width of a network."""
+    faults = []
+    narrow, wide = (cost(trace(_example(width), (1, 12, 12)), DEVICES["microbit-v2"]) for width in (4, 32))
+    for name in ("model_size", "working_memory", "latency"):
+        if name not in narrow:
+            faults.append(f"{name} is missing")
+        elif not 0 < narrow[name] < wide[name]:
+            faults.append(f"{name} is {narrow[name]:g} for a narrow and {wide[name]:g} for a wide network; it should grow")
+    return faults
+
+
+def _example(width: int) -> torch.nn.Module:
+    with torch.device("meta"):
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, width, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(100 * width, 10)
+        )
+
+
+# --- the parts of a problem ------------------------------------------------------------------------------------------
+
+
+def _loaded(problem: Problem) -> tuple[Data | None, list[str]]:
+    assert problem.load_data is not None
+    try:
+        data = problem.load_data()
+    except Exception as error:
+        return None, [f"load_data raises {_told(error)}"]
+    if not isinstance(data, Data):
+        return None, [f"load_data returns a {type(data).__name__}; it must return a sparsemod.Data"]
+    faults = []
+    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        if split is None:
+            continue
+        if len(split) == 0:
+            faults.append(f"the {name} split is empty")
+            continue
+        x, y = next(iter(split.batches(256, None, None))) if problem.collate is None else (None, None)
+        if x is not None and tuple(x.shape[1:]) != data.input_shape:
+            faults.append(f"{name} samples have shape {tuple(x.shape[1:])}; input_shape says {data.input_shape}")
+        if x is not None and not bool(torch.isfinite(x).all()):
+            faults.append(f"the {name} split holds values that are not finite")
+        if y is not None and not 0 <= int(y.min()) <= int(y.max()) < data.num_classes:
+            faults.append(f"{name} labels run from {int(y.min())} to {int(y.max())}; num_classes is {data.num_classes}")
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        shared = 0.0 if split is None else _shared(split, data.train)
+        if shared > _SHARED:
+            faults.append(f"{shared:.0%} of the {name} samples are training samples too; the splits must be disjoint")
+    return data, faults
+
+
+def _shared(split: Split, train: Split) -> float:
+    """Share of a split's samples that the training split holds as well."""
+    if isinstance(split, Samples) and isinstance(train, Samples) and split.dataset is train.dataset:
+        return len(set(split.indices) & set(train.indices)) / len(split)
+    if isinstance(split, Tensors) and isinstance(train, Tensors):
+        known = {row.tobytes() for row in train.x.numpy()}
+        return sum(row.tobytes() in known for row in split.x.numpy()) / len(split)
+    return 0.0
+
+
+def _described(data: Data | None) -> str:
+    if data is None:
+        return "not loaded"
+    counts = f"{len(data.train):,} train, {len(data.validation):,} validation"
+    test = "" if data.test is None else f", {len(data.test):,} test"
+    return f"{counts}{test} samples of {' x '.join(map(str, data.input_shape))}, {data.num_classes} classes"
+
+
+def _build_faults(problem: Problem, screen: Screen, data: Data) -> tuple[int, list[str]]:
+    """How many random members fit, and what went wrong with the others, each kind once."""
+    rng = np.random.default_rng(0)
+    fit, said, refused = 0, Counter[str](), 0
+    for _ in range(_MEMBERS):
+        parameters = problem.space.sample(rng)
+        try:
+            fit += screen.misfit(parameters) is None
+            screen.costs(parameters)
+        except Infeasible:
+            refused += 1
+        except Exception as error:
+            said[f"build {_told(error)}"] += 1
+    faults = [f"{what} ({count} of {_MEMBERS} members)" for what, count in said.items()]
+    if refused == _MEMBERS:
+        faults.append("build calls every member Infeasible")
+    elif not faults and not fit:
+        faults.append("no random member is within the limits; widen [DEVICE] or let the space hold smaller networks")
+    return fit, faults
+
+
+def _morphism_faults(problem: Problem, morphism: Morphism) -> list[str]:
+    rng = np.random.default_rng(0)
+    faults, applied = dict[str, None](), 0
+    for _ in range(_TRIES):
+        parent = problem.space.sample(rng)
+        kept = copy.deepcopy(parent)
+        try:
+            child = morphism(parent, problem.space, rng)
+        except Exception as error:
+            faults[f"{_name(morphism)} raises {_told(error)}"] = None
+            continue
+        if parent != kept:
+            faults[f"{_name(morphism)} changes its argument"] = None
+        if child is None:
+            continue
+        applied += 1
+        wrong = problem.space.mistakes(child)
+        if wrong:
+            faults[f"{_name(morphism)} leaves the space: {wrong[0]}"] = None
+        elif identity(problem.space.canonical(child)) == identity(kept):
+            faults[f"{_name(morphism)} returns its parent; it should return None where it changes nothing"] = None
+    if not applied and not faults:
+        faults[f"{_name(morphism)} applies to none of {_TRIES} random members"] = None
+    return list(faults)[:3]
+
+
+def _score_faults(problem: Problem, config: Config, data: Data) -> list[str]:
+    """A few members that fit, through the whole pipeline on a handful of samples."""
+    screen = Screen(problem, config, data.input_shape, data.num_classes)
+    small = replace(data, train=_head(data.train, _TRAIN), validation=_head(data.validation, _VALIDATION), test=None)
+    brief = replace(config, problem=ProblemSection(replace(problem, load_data=lambda: small)))
+    return _trial_faults(brief, [p for p in _members(problem) if _fits(screen, p)][:_SCORED])
+
+
+def _objective_faults(problem: Problem, config: Config) -> list[str]:
+    return _trial_faults(config, _members(problem)[:_SCORED])
+
+
+def _trial_faults(config: Config, members: Sequence[Parameters]) -> list[str]:
+    faults = dict[str, None]()
+    for number, parameters in enumerate(members):
+        trial = evaluate(Candidate(number, parameters, 1, "check"), config).trial
+        if trial.status == "failed":
+            faults[f"scoring failed: {trial.reason.rstrip().splitlines()[-1]}"] = None
+        missing = [name for name in config.train.objectives if trial.status == "complete" and name not in trial.score]
+        if missing:
+            faults[f"the score lacks the objective {', '.join(missing)}; it has {', '.join(trial.score)}"] = None
+    return list(faults)
+
+
+def _members(problem: Problem) -> list[Parameters]:
+    rng = np.random.default_rng(1)
+    return [problem.space.sample(rng) for _ in range(_MEMBERS)]
+
+
+def _fits(screen: Screen, parameters: Parameters) -> bool:
+    try:
+        return screen.misfit(parameters) is None
+    except Exception:  # reported by the builder's own check
+        return False
+
+
+def _head(split: Split, n: int) -> Samples:
+    size = min(n, len(split))
+    if isinstance(split, Samples):
+        return Samples(split.dataset, list(split.indices)[:size])
+    dataset: Any = split
+    return Samples(dataset, range(size))
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    kind = "" if isinstance(error, SparsemodError) else f"{type(error).__name__}: "
+    return f"{kind}{text[0] if text else 'without a message'}"
+
+
+def _name(morphism: Morphism) -> str:
+    return getattr(morphism, "__name__", repr(morphism))
