@@ -56,7 +56,7 @@ def process_pool(count: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["sparsemod.evaluate", "torchao.quantization.pt2e.quantize_pt2e"])
+        context.set_forkserver_preload(["sparsemod.evaluate", "sparsemod.compress.pt2e"])
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
 
 

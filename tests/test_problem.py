@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparsemod.errors import InputError
-from sparsemod.problem import Problem, load
+from sparsemod.problem import Problem, load, locate
 from sparsemod.space import Int, SearchSpace
 
 SOURCE = """
@@ -21,7 +21,7 @@ def widen(parameters, space, rng):
     return {"width": parameters["width"] + 1}
 
 tiny = Problem(SearchSpace({"width": Int(1, 9)}), objective=measure, morphisms=[widen])
-number = 3
+text = "no problem"
 """
 
 
@@ -109,7 +109,7 @@ def test_module_in_the_current_folder_is_found(module: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("name", ["tiny_problem.py", "package.module", ":tiny", "tiny_problem.py:", ""])
 def test_name_without_place_or_attribute_is_refused(name: str) -> None:
-    assert message(name) == f"problem {name!r} must read 'package.module:name' or 'path/to/file.py:name'"
+    assert message(name) == f"{name!r} must read 'package.module:name' or 'path/to/file.py:name'"
 
 
 def test_missing_file_is_named_in_full(tmp_path: Path) -> None:
@@ -186,7 +186,16 @@ def test_file_without_any_problem_says_so(file: Path) -> None:
 
 
 def test_name_of_something_else_is_refused(file: Path) -> None:
-    assert message(f"{file}:number") == f"{file}:number is a int; it must be a sparsemod.Problem"
+    assert message(f"{file}:text") == f"{file}:text is a str; it must be a sparsemod.Problem"
+
+
+def test_any_object_can_be_located_and_only_its_kind_is_suggested(file: Path) -> None:
+    assert locate("tiny_problem.py:text", file.parent, str) == "no problem"
+    assert locate(f"{file}:widen")({"width": 3}, None, None) == {"width": 4}
+    with pytest.raises(InputError, match=r"has no 'tint'; did you mean .*:text\?"):
+        locate(f"{file}:tint", kind=str)
+    with pytest.raises(InputError, match=r"has no 'size'; it defines no int at all"):
+        locate(f"{file}:size", kind=int)
 
 
 def test_problem_needs_network_and_data_or_an_objective() -> None:

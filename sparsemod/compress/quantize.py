@@ -9,15 +9,12 @@ its activations float.
 [Jacob2018] Quantization and training of neural networks for efficient integer-arithmetic-only inference, CVPR 2018.
 """
 
-import logging
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, Operator, assemble, record, trace
@@ -26,20 +23,6 @@ from sparsemod.graph.trace import evaluating, sources
 
 SCHEMES = ("post", "dynamic", "both", "none")
 
-_aten = torch.ops.aten
-_LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
-_CLAMPS = (_aten.relu.default, _aten.relu_.default, _aten.hardtanh.default, _aten.hardtanh_.default)
-_ADDS = (_aten.add.Tensor, _aten.add_.Tensor)
-_SAME_SCALE = (
-    *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.pad.default, _aten.constant_pad_nd.default),
-    *(_aten.flatten.using_ints, _aten.view.default, _aten.reshape.default, _aten.unsqueeze.default),
-    *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
-    *(_aten.dropout.default, _aten.feature_dropout.default),
-)
-_OWN_SCALE = (
-    *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
-    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim),
-)
 _ACCUMULATOR = 2**31
 _BIAS = 2**29
 
@@ -63,28 +46,15 @@ def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post"
     traced = trace(module, input_shape, scheme)
     if scheme == "none":
         return traced
+    from sparsemod.compress.pt2e import convert
+
+    schemes = {source.name: source.scheme for source in sources(module, scheme).values()}
     with evaluating(module):
-        converted = _convert(module, calibration, scheme)
+        converted = convert(module, calibration, scheme, schemes)
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)
     return _integers(graph).renamed([operator.name for operator in traced.operators])
-
-
-def _convert(module: nn.Module, calibration: Sequence[Tensor], scheme: str) -> fx.GraphModule:
-    """The PT2E flow: export, observe, convert."""
-    logging.getLogger("torchao").setLevel(logging.ERROR)  # it reports CUDA extensions that a CPU build never has
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        exported = torch.export.export(module, (calibration[0],)).module(check_guards=False)
-        schemes = {source.name: source.scheme for source in sources(module, scheme).values()}
-        prepared = prepare_pt2e(exported, _quantizer(scheme, schemes))
-        for batch in calibration:
-            prepared(batch)
-        converted: fx.GraphModule = convert_pt2e(prepared)
-    return converted
 
 
 def _check_same(graph: Graph, traced: Graph) -> None:
@@ -105,86 +75,6 @@ def _outline(graph: Graph) -> list[str]:
         f"{sizes[operator.output]} bytes per element, {operator.weight_itemsize} per weight"
         for operator in graph.operators
     ]
-
-
-def _quantizer(scheme: str, schemes: Mapping[str, str]) -> Any:
-    """Our `Quantizer`: says which tensors of an exported graph become int8.
-
-    Args:
-        scheme: Of the network.
-        schemes: Of each module with parameters, by its path.
-    """
-    from torchao.quantization.pt2e.observer import MinMaxObserver, PerChannelMinMaxObserver
-    from torchao.quantization.pt2e.quantizer import (
-        QuantizationAnnotation,
-        QuantizationSpec,
-        Quantizer,
-        SharedQuantizationSpec,
-    )
-
-    activation = QuantizationSpec(
-        torch.int8, MinMaxObserver.with_args(eps=2**-20), -128, 127, torch.per_tensor_affine, is_dynamic=False
-    )
-    weight = QuantizationSpec(
-        torch.int8, PerChannelMinMaxObserver.with_args(eps=2**-20), -127, 127, torch.per_channel_symmetric, ch_axis=0
-    )
-
-    class Int8Quantizer(Quantizer):  # type: ignore[misc]
-        def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-            layers = (node for node in model.graph.nodes if node.target in _LAYERS)
-            first = next((schemes.get(_path(node), scheme) for node in layers), scheme)
-            for node in model.graph.nodes:
-                if node.op == "placeholder":
-                    node.meta["static"] = first == "post"
-                else:
-                    self._annotate(node)
-            return model
-
-        def _annotate(self, node: fx.Node) -> None:
-            if node.target in _LAYERS:
-                chosen = schemes.get(_path(node), scheme)
-                inputs = {node.args[0]: activation} if chosen == "post" else {}
-                if chosen == "post" or (chosen == "dynamic" and node.target is _aten.linear.default):
-                    inputs[node.args[1]] = weight
-                node.meta["static"] = chosen == "post"
-                self._set(node, inputs, None if chosen != "post" or _fused(node) else activation)
-                return
-            node.meta["static"] = all(source.meta["static"] for source in node.all_input_nodes)
-            if not node.meta["static"]:
-                return
-            if node.target in _ADDS:
-                self._set(node, dict.fromkeys(node.args[:2], activation), None if _fused(node) else activation)
-            elif node.target in _CLAMPS:
-                inputs = {} if _fused(node.args[0]) else {node.args[0]: activation}
-                self._set(node, inputs, activation)
-            elif node.target in _OWN_SCALE:
-                self._set(node, {node.args[0]: activation}, activation)
-            elif node.target in _SAME_SCALE:
-                source = node.args[0]
-                self._set(node, {source: activation}, SharedQuantizationSpec((source, node)))
-
-        def _set(self, node: fx.Node, inputs: Mapping[fx.Node, Any], output: Any) -> None:
-            node.meta["quantization_annotation"] = QuantizationAnnotation(
-                input_qspec_map=dict(inputs), output_qspec=output, _annotated=True
-            )
-
-        def validate(self, model: fx.GraphModule) -> None:
-            """Nothing to check: what cannot be costed was refused by the trace."""
-
-    return Int8Quantizer()
-
-
-def _fused(node: Any) -> bool:
-    """Whether the only reader of a layer is a clamp, which then carries the output scale for both."""
-    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_ADDS):
-        return False
-    return len(node.users) == 1 and next(iter(node.users)).target in _CLAMPS
-
-
-def _path(node: fx.Node) -> str:
-    """Path of the module that a node came from."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return str(stack[-1][0]) if stack else ""
 
 
 def _integers(graph: Graph) -> Graph:

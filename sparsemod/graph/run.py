@@ -1,8 +1,13 @@
 """Executes a `Graph`, batched: integer operators in exact integer arithmetic, float operators in float32.
 
-Integers travel as whole numbers in float32, because convolutions are fast there. A sum of products is exact in
-float32 as long as it stays below 2^24; where the weights allow more, that operator runs in float64.
+Integers travel without their zero point, as whole numbers in float32, because convolutions are fast there. A sum of
+products is exact in float32 as long as it stays below 2^24; where the weights allow more, that operator runs in
+float64. So does requantization: whatever is not clamped is below 2^9 and a multiple of 2^-44, which float64 holds.
 """
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -10,9 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from sparsemod.graph.network import Activation, Graph, Operator
 
-_BATCH = 128
+_BATCH = 64
 _EXACT_FLOAT32 = 2**24
-_WEIGHTED = ("conv", "depthwise", "linear")
 
 
 @torch.no_grad()
@@ -20,62 +24,103 @@ def run(graph: Graph, x: Tensor) -> Tensor:
     """The network's output for real-valued inputs.
 
     Args:
-        graph: A lowered graph, or a traced one that has its float weights.
+        graph: A lowered graph, or one traced with the scheme `none` from a module that has values.
         x: Inputs, (N, *input shape), float32.
 
     Returns:
         Outputs in real units, (N, *output shape); of an integer graph whole steps of the output's scale.
     """
-    steps = [(operator, _prepared(graph, operator)) for operator in graph.operators]
-    last_use = {position: step for step, (operator, _) in enumerate(steps) for position in operator.inputs}
-    return torch.cat([_run_batch(graph, steps, last_use, part) for part in x.split(_BATCH)]) if len(x) else x.new_empty(0)
+    steps = [_step(graph, operator) for operator in graph.operators]
+    last_use = {position: step for step, operator in enumerate(graph.operators) for position in operator.inputs}
+    with torch.backends.nnpack.flags(enabled=False):  # its Winograd convolutions round
+        return torch.cat([_run_batch(graph, steps, last_use, part) for part in x.split(_BATCH)])
 
 
-def _run_batch(graph: Graph, steps: list[tuple[Operator, Tensor]], last_use: dict[int, int], x: Tensor) -> Tensor:
-    values = {0: _quantize(x, graph.activations[0])}
-    for step, (operator, weight) in enumerate(steps):
-        inputs = [(values[position], graph.activations[position]) for position in operator.inputs]
-        values[operator.output] = _apply(operator, weight, inputs, graph.activations[operator.output])
-        for position in operator.inputs:
-            if last_use[position] == step and position != graph.output:
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """An operator with its constants in the form in which they are used.
+
+    Attributes:
+        weight: Integers, in float64 unless all sums are exact in float32; real values if the operator is float.
+        factor: The real numbers that multiplier and shift stand for: one per input of an addition, else shaped like
+            an output. None if the operator is float.
+        offset: Bias times factor, plus a half so that rounding down rounds to nearest; plain bias if the operator is
+            float.
+    """
+
+    operator: Operator
+    inputs: Sequence[Activation]
+    output: Activation
+    weight: Tensor
+    factor: Tensor | None
+    offset: Tensor | float
+
+
+def _step(graph: Graph, operator: Operator) -> _Step:
+    inputs, output = [graph.activations[position] for position in operator.inputs], graph.activations[operator.output]
+    weight = torch.empty(0) if operator.weight is None else operator.weight
+    assert not weight.is_meta, "run needs a graph with values: lower it first"
+    bias = 0.0 if operator.bias is None else _per_channel(operator.bias, output)
+    if operator.multiplier is None or operator.shift is None:
+        if operator.weight_scale is not None:
+            weight = weight * operator.weight_scale.reshape(-1, *[1] * (weight.dim() - 1))
+        return _Step(operator, inputs, output, _channels_last(weight), None, bias)
+    factor = operator.multiplier * torch.pow(2.0, -operator.shift.double())
+    factor = factor if operator.kind == "add" else _per_channel(factor, output)
+    weight = _channels_last(weight.to(_exact_type(operator, weight, inputs[0])))
+    return _Step(operator, inputs, output, weight, factor, 0.5 if operator.bias is None else bias * factor + 0.5)
+
+
+def _exact_type(operator: Operator, weight: Tensor, source: Activation) -> torch.dtype:
+    """Float32 if it holds every sum of products, whatever the input."""
+    sums = weight.double().abs().flatten(1).sum(1) if len(weight) else torch.ones(1)
+    terms = 1
+    for size in operator.options.get("kernel", ()):
+        terms *= size
+    largest = max(127 - source.zero_point, 128 + source.zero_point)
+    return torch.float32 if sums.max().item() * terms * largest < _EXACT_FLOAT32 else torch.float64
+
+
+def _run_batch(graph: Graph, steps: Sequence[_Step], last_use: Mapping[int, int], x: Tensor) -> Tensor:
+    values = {0: _quantize(_channels_last(x), graph.activations[0])}
+    for number, step in enumerate(steps):
+        values[step.operator.output] = _apply(step, [values[position] for position in step.operator.inputs])
+        for position in step.operator.inputs:
+            if last_use[position] == number and position != graph.output:
                 values.pop(position, None)
     return _real(values[graph.output], graph.activations[graph.output])
 
 
-def _apply(operator: Operator, weight: Tensor, inputs: list[tuple[Tensor, Activation]], to: Activation) -> Tensor:
+def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
+    operator, to = step.operator, step.output
     if operator.kind == "reshape":
-        return inputs[0][0].flatten(1).reshape(-1, *to.shape)
+        return inputs[0].reshape(len(inputs[0]), *to.shape)
     if operator.kind == "max_pool":
-        return _max_pool(operator, *inputs[0])
-    if operator.multiplier is None:
-        reals = [_real(value, activation) for value, activation in inputs]
-        result = _sum_of_products(operator, weight, reals)
-        if operator.bias is not None:
-            result = result + _per_channel(operator.bias, result)
-        return _quantize(result.clamp(operator.low, operator.high), to)
-    return _integer(operator, weight, [value - activation.zero_point for value, activation in inputs], to)
+        return _max_pool(operator, inputs[0], to.shape[1:])
+    if step.factor is not None:
+        return _integer(step, step.factor, inputs)
+    reals = [_real(value, activation) for value, activation in zip(inputs, step.inputs, strict=True)]
+    result = reals[0] + reals[1] if operator.kind == "add" else _sum_of_products(operator, step.weight, reals[0])
+    if operator.kind == "avg_pool":
+        result = result / (operator.options["kernel"][0] * operator.options["kernel"][1])
+    return _quantize((result + step.offset).clamp_(operator.low, operator.high), to)
 
 
-def _integer(operator: Operator, weight: Tensor, inputs: list[Tensor], to: Activation) -> Tensor:
-    """The formula of `network`, on inputs that already have their zero point taken off."""
-    assert operator.multiplier is not None and operator.shift is not None
-    factor = operator.multiplier.double() * torch.pow(2.0, -operator.shift.double())
-    if operator.kind == "add":
-        result = inputs[0].double() * factor[0] + inputs[1].double() * factor[1]
+def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
+    """The formula of `network`, without the zero points."""
+    if step.operator.kind == "add":
+        result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
     else:
-        result = _sum_of_products(operator, weight, [value.to(weight.dtype) for value in inputs]).double()
-        if operator.bias is not None:
-            result += _per_channel(operator.bias, result)
-        result *= _per_channel(factor, result)
-    return result.add_(to.zero_point + 0.5).floor_().clamp_(operator.low, operator.high).float()
+        result = _sum_of_products(step.operator, step.weight, inputs[0].to(step.weight.dtype)).double().mul_(factor)
+    zero = step.output.zero_point
+    return result.add_(step.offset).floor_().float().clamp_(step.operator.low - zero, step.operator.high - zero)
 
 
-def _sum_of_products(operator: Operator, weight: Tensor, inputs: list[Tensor]) -> Tensor:
-    options, x = operator.options, inputs[0]
+def _sum_of_products(operator: Operator, weight: Tensor, x: Tensor) -> Tensor:
+    options = operator.options
     match operator.kind:
         case "conv" | "depthwise":
-            padding = options["padding"]
-            before, after = padding[0::2], padding[1::2]
+            before, after = options["padding"][0::2], options["padding"][1::2]
             if before != after:
                 x = F.pad(x, [side for pair in reversed(list(zip(before, after, strict=True))) for side in pair])
                 before = (0,) * len(before)
@@ -84,54 +129,44 @@ def _sum_of_products(operator: Operator, weight: Tensor, inputs: list[Tensor]) -
         case "linear":
             return F.linear(x, weight)
         case "avg_pool":
-            total = F.avg_pool2d(x, options["kernel"], options["stride"], divisor_override=1)
-            return total if operator.multiplier is not None else total / (options["kernel"][0] * options["kernel"][1])
-        case "add":
-            return inputs[0] + inputs[1]
+            return F.avg_pool2d(x, options["kernel"], options["stride"], divisor_override=1)
         case "relu":
             return x
         case kind:
             raise AssertionError(f"the executor has no operator {kind!r}")
 
 
-def _max_pool(operator: Operator, x: Tensor, activation: Activation) -> Tensor:
-    """Padding never wins, so it may be any value that no input is below."""
-    options = operator.options
-    return F.max_pool2d(x, options["kernel"], options["stride"], options["padding"], options["dilation"],
-                        ceil_mode=bool(options["ceil"][0]))  # fmt: skip
-
-
-def _prepared(graph: Graph, operator: Operator) -> Tensor:
-    """The weight in the type in which it is multiplied: float32 if every sum is exact there, else float64."""
-    if operator.kind not in _WEIGHTED:
-        return torch.empty(0)
-    assert operator.weight is not None, "run needs a graph with values: lower it first"
-    if operator.multiplier is None:
-        if operator.weight_scale is None:
-            return operator.weight
-        return operator.weight.float() * _per_row(operator.weight_scale, operator.weight)
-    source = graph.activations[operator.inputs[0]]
-    largest = max(127 - source.zero_point, 128 + source.zero_point)
-    bound = operator.weight.double().abs().flatten(1).sum(1).max().item() * largest
-    return operator.weight.to(torch.float32 if bound < _EXACT_FLOAT32 else torch.float64)
+def _max_pool(operator: Operator, x: Tensor, counts: Sequence[int]) -> Tensor:
+    """One axis after the other, as maximum of shifted views: `F.max_pool2d` finds indices too and takes ten times longer."""
+    names = ("kernel", "stride", "padding", "dilation")
+    pads, geometry = [], list(zip(counts, *(operator.options[name] for name in names), strict=True))
+    for size, (count, kernel, stride, padding, dilation) in zip(x.shape[2:], geometry, strict=True):
+        reach = (count - 1) * stride + (kernel - 1) * dilation + 1
+        pads = [padding, max(reach - padding - size, 0), *pads]
+    if any(pads):
+        x = F.pad(x, pads, value=-float("inf"))
+    for axis, (count, kernel, stride, _, dilation) in enumerate(geometry, start=2):
+        every = (slice(None),) * axis + (slice(None, None, stride),)
+        views = [x.narrow(axis, start * dilation, (count - 1) * stride + 1)[every] for start in range(kernel)]
+        x = reduce(torch.maximum, views)
+    return x
 
 
 def _quantize(x: Tensor, to: Activation) -> Tensor:
     if to.itemsize == 4:
         return x
-    return (x / to.scale + 0.5).floor_().add_(to.zero_point).clamp_(-128, 127)
+    return (x / to.scale).add_(0.5).floor_().clamp_(-128 - to.zero_point, 127 - to.zero_point)
 
 
 def _real(x: Tensor, activation: Activation) -> Tensor:
-    return x if activation.itemsize == 4 else (x - activation.zero_point) * activation.scale
+    return x if activation.itemsize == 4 else x * activation.scale
 
 
-def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    """(C,) shaped to multiply (N, C, ...)."""
-    return values.reshape(1, -1, *[1] * (like.dim() - 2))
+def _per_channel(values: Tensor, like: Activation) -> Tensor:
+    """(C,) shaped to be broadcast to (N, C, ...)."""
+    return values.reshape(-1, *[1] * (len(like.shape) - 1))
 
 
-def _per_row(values: Tensor, like: Tensor) -> Tensor:
-    """(O,) shaped to multiply (O, ...)."""
-    return values.reshape(-1, *[1] * (like.dim() - 1))
-
+def _channels_last(x: Tensor) -> Tensor:
+    """Channels last in memory, where convolution and pooling are faster; the same tensor otherwise."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

@@ -1,0 +1,129 @@
+"""torchao's PT2E flow with our own quantizer: export, observe, convert. The one file that imports torchao; import it late."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+for _name in ("torchao", "torch.utils._pytree"):  # they report CUDA extensions that a CPU build never has
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+from torchao.quantization.pt2e.observer import MinMaxObserver, PerChannelMinMaxObserver  # noqa: E402
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # noqa: E402
+from torchao.quantization.pt2e.quantizer import (  # noqa: E402
+    QuantizationAnnotation,
+    QuantizationSpec,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+
+_aten = torch.ops.aten
+_LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
+_CLAMPS = (_aten.relu.default, _aten.relu_.default, _aten.hardtanh.default, _aten.hardtanh_.default)
+_ADDS = (_aten.add.Tensor, _aten.add_.Tensor)
+_SAME_SCALE = (
+    *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.pad.default, _aten.constant_pad_nd.default),
+    *(_aten.flatten.using_ints, _aten.view.default, _aten.reshape.default, _aten.unsqueeze.default),
+    *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
+    *(_aten.dropout.default, _aten.feature_dropout.default),
+)
+_OWN_SCALE = (
+    *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
+    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim),
+)
+
+_ACTIVATION = QuantizationSpec(
+    torch.int8, MinMaxObserver.with_args(eps=2**-20), -128, 127, torch.per_tensor_affine, is_dynamic=False
+)
+_WEIGHT = QuantizationSpec(
+    torch.int8, PerChannelMinMaxObserver.with_args(eps=2**-20), -127, 127, torch.per_channel_symmetric, ch_axis=0
+)
+
+
+def convert(
+    module: nn.Module, calibration: Sequence[Tensor], scheme: str, schemes: Mapping[str, str]
+) -> fx.GraphModule:
+    """The module with quantize and dequantize calls around everything that becomes int8.
+
+    Args:
+        module: In evaluation mode.
+        calibration: Batches of one size that set the activation ranges.
+        scheme: Of the network.
+        schemes: Of each module with parameters, by its path.
+    """
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(module, (calibration[0],)).module(check_guards=False)
+        prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes))
+        for batch in calibration:
+            prepared(batch)
+        converted: fx.GraphModule = convert_pt2e(prepared)
+    return converted
+
+
+class Int8Quantizer(Quantizer):  # type: ignore[misc]
+    """Says which tensors of an exported graph become int8: the scheme of TensorFlow Lite and CMSIS-NN."""
+
+    def __init__(self, scheme: str, schemes: Mapping[str, str]) -> None:
+        super().__init__()
+        self._scheme, self._schemes = scheme, schemes
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        """Annotates every node, in order of execution."""
+        layers = (node for node in model.graph.nodes if node.target in _LAYERS)
+        first = next((self._schemes.get(_path(node), self._scheme) for node in layers), self._scheme)
+        for node in model.graph.nodes:
+            if node.op == "placeholder":
+                node.meta["static"] = first == "post"
+            elif node.target in _LAYERS:
+                self._annotate_layer(node)
+            else:
+                self._annotate_other(node)
+        return model
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """Nothing to check: what cannot be costed was refused by the trace."""
+
+    def _annotate_layer(self, node: fx.Node) -> None:
+        chosen = self._schemes.get(_path(node), self._scheme)
+        static = node.meta["static"] = chosen == "post"
+        inputs = {node.args[0]: _ACTIVATION} if static else {}
+        if static or (chosen == "dynamic" and node.target is _aten.linear.default):
+            inputs[node.args[1]] = _WEIGHT
+        _annotate(node, inputs, _ACTIVATION if static and not _fused(node) else None)
+
+    def _annotate_other(self, node: fx.Node) -> None:
+        node.meta["static"] = all(source.meta["static"] for source in node.all_input_nodes)
+        if not node.meta["static"]:
+            return
+        if node.target in _ADDS:
+            _annotate(node, dict.fromkeys(node.args[:2], _ACTIVATION), None if _fused(node) else _ACTIVATION)
+        elif node.target in _CLAMPS:
+            _annotate(node, {} if _fused(node.args[0]) else {node.args[0]: _ACTIVATION}, _ACTIVATION)
+        elif node.target in _OWN_SCALE:
+            _annotate(node, {node.args[0]: _ACTIVATION}, _ACTIVATION)
+        elif node.target in _SAME_SCALE:
+            source = node.args[0]
+            _annotate(node, {source: _ACTIVATION}, SharedQuantizationSpec((source, node)))
+
+
+def _annotate(node: fx.Node, inputs: Mapping[Any, Any], output: Any) -> None:
+    node.meta["quantization_annotation"] = QuantizationAnnotation(
+        input_qspec_map=dict(inputs), output_qspec=output, _annotated=True
+    )
+
+
+def _fused(node: Any) -> bool:
+    """Whether the only reader of a layer is a clamp, which then carries the output scale for both."""
+    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_ADDS):
+        return False
+    return len(node.users) == 1 and next(iter(node.users)).target in _CLAMPS
+
+
+def _path(node: fx.Node) -> str:
+    """Path of the module that a node came from."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else ""
