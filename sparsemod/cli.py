@@ -16,6 +16,7 @@ from sparsemod import __version__
 from sparsemod.errors import InputError, SparsemodError
 
 if TYPE_CHECKING:
+    from sparsemod.config import Config
     from sparsemod.study import Study, Trial
 
 _DESCRIPTION = """\
@@ -125,7 +126,9 @@ def _init(options: argparse.Namespace) -> int:
     names = [path.name for path in sorted(source.iterdir()) if path.is_file()]
     existing = [name for name in names if (folder / name).exists()]
     if existing:
-        raise InputError(f"{folder.resolve()} already has {', '.join(existing)}; nothing was written, choose another folder")
+        raise InputError(
+            f"{folder.resolve()} already has {', '.join(existing)}; nothing was written, choose another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, folder / name)
@@ -156,6 +159,8 @@ def _search(options: argparse.Namespace) -> int:
     from sparsemod import config, display, loop, results
 
     settings = config.read(options.config, options.set)
+    if not settings.default.train:
+        return _test(settings)
     debug = options.debug or settings.train.debug
     if debug:
         logging.getLogger("sparsemod").setLevel(logging.DEBUG)
@@ -172,6 +177,17 @@ def _search(options: argparse.Namespace) -> int:
     console.print(display.front_table(study, study.pareto_front()))
     console.print(f"\nwritten to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
     return 0
+
+
+def _test(settings: "Config") -> int:
+    """`[DEFAULT] train = false`: measures found networks on the test set."""
+    from sparsemod import display, retrain
+
+    print(f"training again on train + validation for {settings.test.epochs} epochs, then testing once")
+    trials = retrain.test(settings)
+    display.console().print(display.test_table(trials))
+    print(f"\nwritten to {settings.test_folder() / 'test.csv'}")
+    return 0 if all(trial.status == "complete" for trial in trials) else 1
 
 
 def _pareto(options: argparse.Namespace) -> int:
@@ -206,7 +222,9 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
     if options.best is None:
         return trials
     if options.best not in study.objectives:
-        raise InputError(f"--best {options.best}: is not an objective of the study; known: {', '.join(study.objectives)}")
+        raise InputError(
+            f"--best {options.best}: is not an objective of the study; known: {', '.join(study.objectives)}"
+        )
     return sorted(trials, key=lambda trial: trial.score[options.best])[:1]
 
 
@@ -220,4 +238,3 @@ def _config_show(options: argparse.Namespace) -> int:
             section = name
         print(f"{key + ' = ' + value:<48} # {origin}")
     return 0
-

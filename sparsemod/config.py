@@ -1,8 +1,8 @@
 """`config.cfg` -> frozen `Config`; every mistake of every source is reported at once.
 
-A key is one dataclass field: its name, type, default, bounds and help stand together here and nowhere else. Values come,
-the later winning, from the defaults, the file, the environment (`SPARSEMOD_TRAIN_R1=4`, also in a `.env` file) and the
-command line (`--set TRAIN.r1=4`).
+A key is one dataclass field: its name, type, default, bounds and help stand together here and nowhere else. Values
+come, the later winning, from the defaults, the file, a `.env` file, the environment (`SPARSEMOD_TRAIN_R1=4` in both)
+and the command line (`--set TRAIN.r1=4`).
 """
 
 import configparser
@@ -65,7 +65,9 @@ class TrainSection:
     epochs1: int = _key(1, "epochs per candidate in the quasi-random stage", at_least=1)
     epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
     epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
-    objectives: Names = _key(Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names")
+    objectives: Names = _key(
+        Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names"
+    )
     batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
     quant_scheme: str = _key(
         "post",
@@ -75,13 +77,23 @@ class TrainSection:
     pruning: bool = _key(True, "prune to the target sparsity `prune_threshold` while training")
     morphisms: bool = _key(True, "false skips the morphism stage")
     splitter: bool = _key(False, "cut sequences into windows of the searched parameter `max_len` before collating")
-    flops: float = _key(0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0)
-    max_error: float = _key(1.0, "errors from here on count nothing: the reference point of the hypervolume", above=0, at_most=1)
-    seed: int = _key(0, "of every random number of the search", at_least=0)
-    tolerance: float = _key(0.0, "a stage ends when the hypervolume grew by less than this share over `patience` rounds; 0: never", at_least=0)
+    flops: float = _key(
+        0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0
+    )
+    max_error: float = _key(
+        1.0, "errors from here on count nothing: the reference point of the hypervolume", above=0, at_most=1
+    )
+    seed: int = _key(0, "of every random number of the search", at_least=0, at_most=2**32 - 1)
+    tolerance: float = _key(
+        0.0,
+        "a stage ends when the hypervolume grew by less than this share over `patience` rounds; 0: never",
+        at_least=0,
+    )
     patience: int = _key(10, "rounds over which `tolerance` is measured", at_least=1)
     time_limit: Seconds = _key(Seconds(0), "wall-clock limit of the search, such as 20 min or 2 h; 0: none", at_least=0)
-    min_error: float = _key(0.0, "stop once a network within the limits has at most this error; 0: never", at_least=0, at_most=1)
+    min_error: float = _key(
+        0.0, "stop once a network within the limits has at most this error; 0: never", at_least=0, at_most=1
+    )
     max_failures: int = _key(5, "stop after this many failed candidates in a row", at_least=1)
     debug: bool = _key(False, "show the full traceback of every failed candidate")
 
@@ -106,7 +118,9 @@ class TestSection:
 class ProblemSection:
     """What to search."""
 
-    problem: "str | Problem" = _key("", "package.module:name or path/to/file.py:name, relative to the configuration file")
+    problem: "str | Problem" = _key(
+        "", "package.module:name or path/to/file.py:name, relative to the configuration file"
+    )
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,10 @@ class Config:
         """Folder of the study's results."""
         return Path(self.train.root) / self.train.name
 
+    def test_folder(self) -> Path:
+        """Folder of the study to test."""
+        return Path(self.test.root) / self.test.name
+
     def items(self) -> list[tuple[str, str, str, str]]:
         """Section, key, value as it would stand in a file, and origin, of every key."""
         return [
@@ -213,15 +231,15 @@ def from_keywords(**keywords: Any) -> Config:
 
     A key of several sections means the one of [TRAIN]. Values may be Python values or texts as in a file.
     """
-    given: dict[tuple[str, str], tuple[Any, str]] = {}
+    given: _Given = {}
     mistakes = []
     home = {key: section for section in ("RUN", "DEVICE", "PROBLEM", "TRAIN") for key in _keys(section)}
     for name, value in keywords.items():
         if name in home:
-            given[home[name], name] = (value, name)
+            given[home[name], name] = (value, f"{name}\0argument")
         else:
             mistakes.append(f"{name}: is not a key{_nearest(name, list(home))}")
-    return _build("the arguments", Path(), given, mistakes)
+    return _build("the call", Path(), given, mistakes)
 
 
 def quantities(**given: str | None) -> dict[str, float]:
@@ -230,12 +248,13 @@ def quantities(**given: str | None) -> dict[str, float]:
     Raises:
         ConfigError: All texts that are not understood.
     """
-    parsers = {"model_size": _PARSERS[Bytes], "working_memory": _PARSERS[Bytes], "latency": _PARSERS[Milliseconds]}
-    limits, mistakes = {}, []
+    kinds = {"model_size": Bytes, "working_memory": Bytes, "latency": Milliseconds}
+    limits: dict[str, float] = {}
+    mistakes = []
     for name, text in given.items():
         try:
             if text is not None:
-                limits[name] = parsers.get(name, _float)(text)
+                limits[name] = _parse(text, kinds.get(name, float), {})
         except ValueError as error:
             mistakes.append(f"--max-{name.replace('_', '-')}: {error}")
     if mistakes:
@@ -253,7 +272,7 @@ def _from_file(path: Path, mistakes: list[str]) -> _Given:
         raise ConfigError(str(path), ["the file does not exist; `sparsemod init` writes one to start from"])
     parser = configparser.ConfigParser(default_section="\0", interpolation=None, inline_comment_prefixes=("#", ";"))
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(path.read_text(encoding="utf-8-sig"), source=path.name)
     except (configparser.Error, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"it cannot be read: {' '.join(str(error).split())}"]) from error
     given: _Given = {}
@@ -270,11 +289,13 @@ def _from_environment(mistakes: list[str]) -> _Given:
     from dotenv import dotenv_values
 
     given: _Given = {}
-    variables = {**dotenv_values(".env"), **os.environ}
-    for name, value in sorted(variables.items()):
-        found = re.fullmatch(rf"SPARSEMOD_({'|'.join(SECTIONS)})_(\w+)", name)
-        if found and value is not None:
-            _place(given, mistakes, found[1], found[2].lower(), value, name, f"environment {name}")
+    keys = {f"SPARSEMOD_{section}_{key}".upper(): (section, key) for section in SECTIONS for key in _keys(section)}
+    for name, value in sorted({**dotenv_values(".env"), **os.environ}.items()):
+        if name in keys:
+            origin = "environment" if name in os.environ else ".env"
+            given[keys[name]] = (value or "", f"{name}\0{origin} {name}")
+        elif name.startswith("SPARSEMOD_"):
+            mistakes.append(f"{name}: is not a setting{_nearest(name, list(keys))}")
     return given
 
 
@@ -282,10 +303,14 @@ def _from_overrides(overrides: Sequence[str], mistakes: list[str]) -> _Given:
     given: _Given = {}
     for override in overrides:
         found = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=(.*)", override, re.DOTALL)
-        if not found or found[1] not in SECTIONS:
+        if not found:
             mistakes.append(f"--set {override}: must read SECTION.key=value, such as TRAIN.r1=4")
             continue
-        _place(given, mistakes, found[1], found[2], found[3].strip(), f"--set {found[1]}.{found[2]}", "--set")
+        section, key, value = found.groups()
+        if section in SECTIONS:
+            _place(given, mistakes, section, key.lower(), value.strip(), f"--set {section}.{key}", "--set")
+        else:
+            mistakes.append(f"--set {override}: [{section}] is not a section{_nearest(section, list(SECTIONS))}")
     return given
 
 
@@ -327,7 +352,7 @@ def _parse(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
     if optional and (value is None or (isinstance(value, str) and value.lower() in ("", "none"))):
         return None
     if kind is str:
-        return _one_of(value, rules)
+        return _one_of(_line(value) if hint is str or isinstance(value, str) else value, rules)
     parsed = _PARSERS[kind](value)
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise ValueError(f"{value!r} is not a finite number")
@@ -349,6 +374,16 @@ def _one_of(value: Any, rules: Mapping[str, Any]) -> Any:
     if allowed and value not in allowed:
         raise ValueError(f"{value!r} is not allowed{_nearest(str(value), allowed)} Known: {', '.join(allowed)}")
     return value
+
+
+def _line(value: Any) -> str:
+    """A text that means the same in a file."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{value!r} is not a text")
+    line = str(value).strip()
+    if re.search(r"(^|\s)[#;]|[\r\n]", line):
+        raise ValueError(f"{line!r} must be one line, and no word of it may begin with # or ;, which begin a comment")
+    return line
 
 
 def _bool(value: Any) -> bool:
@@ -381,9 +416,9 @@ def _quantity(units: Mapping[str, float], example: str) -> Callable[[Any], float
     def parse(value: Any) -> float:
         found = re.fullmatch(r"\s*([0-9.eE+-]+?)\s*([a-zA-Z]*)\s*", str(value))
         try:
-            assert found is not None
-            return float(found[1]) * units[found[2].lower()]
-        except (AssertionError, KeyError, ValueError):
+            number, unit = found.groups() if found else ("", "")
+            return float(number) * units[unit.lower()]
+        except (KeyError, ValueError):
             raise ValueError(f"{value!r} is not like {example}; units: {', '.join(filter(None, units))}") from None
 
     return parse
@@ -396,6 +431,8 @@ def _names(value: Any) -> Names:
             raise ValueError(f"{count} must be from 1 to {len(OBJECTIVES)}, or a list of names")
         return Names(OBJECTIVES[:count])
     if not isinstance(value, str):
+        if not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"{value!r} is neither a number from 1 to {len(OBJECTIVES)} nor a list of names")
         names = Names(value)  # a program may name what its problem returns
     else:
         names = Names(name.strip() for name in value.strip("[] ").split(",") if name.strip())
@@ -430,7 +467,7 @@ def _text(value: Any) -> str:
         case tuple():
             return ", ".join(value)
         case float():
-            return f"{value:.12g}"
+            return repr(float(value)).removesuffix(".0")  # all digits: a file reads back to the very same number
         case _:
             return str(value)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import ConcatDataset, Dataset, Subset, default_collate
 
 from sparsemod.errors import InputError
 
@@ -185,6 +185,16 @@ class Data:
         labels = np.array([int(train[index][1]) for index in range(_length(train))])
         kept, checked = stratified_split(labels, validation, seed)
         return cls(Samples(train, kept.tolist()), Samples(train, checked.tolist()), held_out, shape, num_classes)
+
+
+def joined(first: Split, second: Split) -> Split:
+    """The samples of two splits of one kind as one, those of the first before those of the second."""
+    if isinstance(first, Tensors) and isinstance(second, Tensors):
+        return replace(first, x=torch.cat([first.x, second.x]), y=torch.cat([first.y, second.y]))
+    if isinstance(first, Samples) and isinstance(second, Samples):
+        both = ConcatDataset([Subset(first.dataset, first.indices), Subset(second.dataset, second.indices)])
+        return Samples(both, range(len(both)))
+    raise InputError(f"a {type(first).__name__} and a {type(second).__name__} cannot be joined to one split")
 
 
 def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,8 @@ def watching(console: Console, debug: bool) -> Iterator[Watch]:
             if progress.message:
                 live.console.print(progress.message, highlight=False)
             if progress.trial is not None and progress.trial.status == "failed":
-                live.console.print(_failure(progress.trial, debug), style="red", highlight=False, markup=False)
+                text = f"trial {progress.trial.number} failed: {_failure(progress.trial, debug)}"
+                live.console.print(text, style="red", highlight=False, markup=False)
 
         yield watch
 
@@ -55,7 +56,9 @@ class _Panel:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold")
         table.add_column()
-        table.add_row("stage", f"{progress.stage + 1} of {len(progress.stages)}, {stage.title}: {done} of {stage.candidates}")
+        table.add_row(
+            "stage", f"{progress.stage + 1} of {len(progress.stages)}, {stage.title}: {done} of {stage.candidates}"
+        )
         table.add_row("", ProgressBar(total=max(stage.candidates, 1), completed=done, width=40))
         table.add_row("trials", _counts(study) + (f", {progress.running} running" if progress.running else ""))
         table.add_row("front", _front(study))
@@ -74,21 +77,25 @@ def _line(console: Console, progress: Progress, debug: bool) -> None:
         score = "  ".join(f"{name} {quantity(name, trial.score[name])}" for name in study.objectives)
     else:
         score = _failure(trial, debug) if trial.status == "failed" else trial.reason
-    console.print(
-        f"[{len(study.trials)}/{sum(stage.candidates for stage in progress.stages)}] trial {trial.number} {trial.status}: "
-        f"{score}  | front {len(study.pareto_front())}, hypervolume {study.hypervolume():.4f}",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    done = f"[{len(study.trials)}/{_planned(progress)}] trial {trial.number} {trial.status}: {score}"
+    front = f"front {len(study.pareto_front())}, hypervolume {study.hypervolume():.4f}"
+    console.print(f"{done}  | {front}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _failure(trial: Trial, debug: bool) -> str:
     reason = trial.reason.rstrip()
-    return f"trial {trial.number} failed: {reason if debug else reason.splitlines()[-1]}"
+    return reason if debug else reason.splitlines()[-1]
+
+
+def _planned(progress: Progress) -> int:
+    return sum(stage.candidates for stage in progress.stages)
 
 
 def _counts(study: Study) -> str:
     parts = [f"{study.count('complete')} complete"]
-    parts += [f"{study.count(status)} {status}" for status in ("infeasible", "failed", "stopped") if study.count(status)]
+    parts += [
+        f"{study.count(status)} {status}" for status in ("infeasible", "failed", "stopped") if study.count(status)
+    ]
     return ", ".join(parts)
 
 
@@ -109,7 +116,7 @@ def _times(progress: Progress, seconds: float) -> str:
         return text
     recent = [trial.elapsed for trial in study.trials[-10:]]
     pace = (recent[-1] - recent[0]) / max(len(recent) - 1, 1)
-    left = sum(stage.candidates for stage in progress.stages) - len(study.trials)
+    left = _planned(progress) - len(study.trials)
     rate = f", {60 / pace:.3g} trials per minute, about {_clock(left * pace)} left" if pace > 0 else ""
     return text + rate
 
@@ -134,10 +141,28 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
     table.add_column("stage")
     for trial in trials:
         score = trial.score
-        figures = [f"{score[name]:,.0f}" if "(bytes)" in names.get(name, "") else f"{score[name]:.4g}" for name in study.objectives]
+        figures = [
+            f"{score[name]:,.0f}" if "(bytes)" in names.get(name, "") else f"{score[name]:.4g}"
+            for name in study.objectives
+        ]
         extra = [f"{score[name]:,.0f}" if name in score else "" for name in ("params", "nnz", "macs")]
         parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
         table.add_row(str(trial.number), *figures, *extra, str(trial.candidate.epochs), trial.candidate.origin + parent)
+    return table
+
+
+def test_table(trials: list[Trial]) -> Table:
+    """What retrained networks reach on the test set."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("number", "test error", "model size\n(bytes)", "working memory\n(bytes)", "latency\n(ms)"):
+        table.add_column(title, justify="right")
+    for trial in trials:
+        if trial.status != "complete":
+            table.add_row(str(trial.number), f"{trial.status}: {trial.reason.rstrip().splitlines()[-1]}")
+            continue
+        score = trial.score
+        table.add_row(str(trial.number), f"{score['error']:.4f}", f"{score['model_size']:,.0f}",
+                      f"{score['working_memory']:,.0f}", f"{score['latency']:.4g}")  # fmt: skip
     return table
 
 

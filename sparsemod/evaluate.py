@@ -64,7 +64,7 @@ def evaluate(candidate: Candidate, config: Config, weights: Weights | None = Non
     try:
         problem = problem_of(config)
         if problem.objective is not None:
-            return Outcome(ended("complete", _finite(dict(problem.objective(candidate)))))
+            return Outcome(ended("complete", _checked(problem.objective(candidate), config)))
         score, trained, graph = _score(problem, candidate, config, weights)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
@@ -98,10 +98,12 @@ def _score(
     rng = torch.Generator().manual_seed(seed)
     (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
 
-    graph = lower(network.eval(), _calibration(data, collate), config.train.quant_scheme)
+    graph = lower(
+        network.eval().to(memory_format=torch.contiguous_format), _calibration(data, collate), config.train.quant_scheme
+    )
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     wrong = error(functools.partial(run, graph), data.validation, collate)
-    score = _finite({"error": wrong, **measure(graph, config), **own})
+    score = _checked({"error": wrong, **measure(graph, config), **own}, config)
     misfit = over_limits(score, config.limits())
     if misfit:
         raise Infeasible(f"after training: {misfit}")
@@ -116,7 +118,7 @@ def measure(graph: Graph, config: Config) -> Mapping[str, float]:
 
 def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
     """Batches of one size, the first training samples, that set the activation ranges."""
-    batches = []
+    batches: list[Tensor] = []
     for x, _ in data.train.batches(min(_CALIBRATION_BATCH, len(data.train)), None, collate):
         if batches and len(x) < len(batches[0]):
             break
@@ -127,10 +129,17 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
 
 
 def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
-    return None if problem.collate is None else functools.partial(problem.collate, parameters=candidate.parameters)
+    join = problem.collate
+    return None if join is None else lambda samples: join(samples, candidate.parameters)
 
 
-def _finite(score: Score) -> Score:
+def _checked(score: Score, config: Config) -> Score:
+    """A score that has every objective and finite figures only."""
+    for name in config.train.objectives:
+        if name not in score:
+            raise InputError(
+                f"the score has no {name!r}, which is an objective; it has {', '.join(score) or 'nothing'}"
+            )
     wrong = {name: value for name, value in score.items() if not math.isfinite(value)}
     if wrong:
         raise InputError(f"the score is not finite: {wrong}")
@@ -145,6 +154,8 @@ def random_seed(seed: int, number: int) -> int:
 def problem_of(config: Config) -> Problem:
     """The problem a configuration names."""
     problem = config.problem.problem
+    if not problem:
+        raise InputError("[PROBLEM] problem is not set; it names what to search, such as problem.py:problem")
     return load(problem, config.folder) if isinstance(problem, str) else problem
 
 

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -33,8 +35,10 @@ def workers(config: Config) -> int:
 
 def abandon(executor: Executor) -> None:
     """Ends an executor at once; what it was doing is lost."""
+    processes = getattr(executor, "_processes", None) or {}  # public only from Python 3.14 on, as terminate_workers
+    running = list(processes.values())
     executor.shutdown(wait=False, cancel_futures=True)
-    for worker in multiprocessing.active_children():
+    for worker in running:
         worker.terminate()
 
 
@@ -52,7 +56,7 @@ class SerialExecutor(Executor):
 
 
 def process_pool(count: int) -> ProcessPoolExecutor:
-    """Worker processes, forked from a small server that has loaded the libraries once, so that they share its memory."""
+    """Worker processes, forked from a server that has loaded the libraries once, so that they share its memory."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
@@ -61,13 +65,20 @@ def process_pool(count: int) -> ProcessPoolExecutor:
 
 
 def _start_worker() -> None:
-    """One thread per worker, and Ctrl-C is the driver's affair."""
-    import signal
-
+    """One thread per worker computes; Ctrl-C is the driver's affair, and a worker ends with its driver."""
     import torch
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    """Else the workers of a driver that was killed would go on, and then wait for work forever."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
 
 
 class RayExecutor(Executor):

@@ -59,7 +59,7 @@ def _identity(module: nn.Module) -> None:
             weight.zero_()
             position = [(size - 1) // 2 for size in weight.shape[2:]]
             for channel in range(len(weight)):
-                weight[(channel, 0 if module.groups > 1 else channel, *position)] = 1
+                weight[(channel, channel % weight.shape[1], *position)] = 1
             if module.bias is not None:
                 module.bias.zero_()
     elif isinstance(module, nn.Linear) and module.in_features == module.out_features:

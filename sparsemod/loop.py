@@ -129,7 +129,9 @@ def _stages(problem: Problem, screen: Screen, config: Config) -> list[Stage]:
     train, space, seed = config.train, problem.space, config.train.seed
     stages = [
         Stage("quasi-random", Sobol(space, screen, train.epochs1, seed), train.r1, workers(config)),
-        Stage("Gaussian process", Bayes(space, screen, train.epochs2, seed), train.r2 * train.batch_size, train.batch_size),
+        Stage(
+            "Gaussian process", Bayes(space, screen, train.epochs2, seed), train.r2 * train.batch_size, train.batch_size
+        ),
     ]
     if train.morphisms and problem.morphisms:
         morph = Morph(space, screen, train.epochs3, seed, problem.morphisms)

@@ -36,6 +36,11 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
 """Values of the training parameters that a search space leaves out."""
 
 
+_COLUMNS = frozenset(
+    {"number", "origin", "parent", "epochs", "status", "reason", "seconds", "elapsed_seconds", "error"}
+)
+
+
 @dataclass(frozen=True)
 class Problem:
     """What to search.
@@ -67,6 +72,9 @@ class Problem:
         if not isinstance(space, SearchSpace):
             object.__setattr__(self, "space", SearchSpace.from_ax(space))
         object.__setattr__(self, "morphisms", tuple(self.morphisms))
+        taken = [name for name in self.space if name in _COLUMNS]
+        if taken:
+            raise InputError(f"the parameters {', '.join(taken)} have names of columns in the results; rename them")
         if self.objective is None and (self.build is None or self.load_data is None):
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
 

@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -36,7 +36,14 @@ _FORMAT = 1
 _MAY_CHANGE = frozenset(
     {
         *(f"TRAIN.{key}" for key in ("name", "root", "r1", "r2", "r3", "time_limit", "tolerance", "patience")),
-        *("TRAIN.min_error", "TRAIN.max_failures", "TRAIN.debug", "TRAIN.morphisms", "DEFAULT.train", "PROBLEM.problem"),
+        *(
+            "TRAIN.min_error",
+            "TRAIN.max_failures",
+            "TRAIN.debug",
+            "TRAIN.morphisms",
+            "DEFAULT.train",
+            "PROBLEM.problem",
+        ),
     }
 )
 """Settings that a resumed search may have changed; the space stands for the problem."""
@@ -158,6 +165,15 @@ def write_tables(study: Study, folder: Path) -> None:
     _write(folder / "pareto.json", _json(front_as_json(study), indent=2))
 
 
+def write_test(study: Study, trials: Sequence[Trial], folder: Path) -> None:
+    """`test.csv`: one row per network that was trained again and measured on the test set."""
+    rows = study.to_rows(trials)
+    for row, trial in zip(rows, trials, strict=True):
+        row["test_error"] = row.pop("error", "")
+        row |= {"reason": trial.reason}
+    _write(folder / "test.csv", _csv(rows))
+
+
 def front_as_json(study: Study) -> dict[str, Any]:
     """The front as plain data: what it is judged by and one entry per network."""
     return {
@@ -256,7 +272,9 @@ def _lock(file: BinaryIO, folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(f"another search is writing to {folder}; wait for it, or choose another [TRAIN] name") from None
+        raise InputError(
+            f"another search is writing to {folder}; wait for it, or choose another [TRAIN] name"
+        ) from None
 
 
 def _write(path: Path, content: str | bytes) -> None:

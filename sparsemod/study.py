@@ -1,6 +1,6 @@
 """`Candidate`, `Trial`, `Study`: what was proposed, what came of it, and all of it together, as plain data."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -141,6 +141,12 @@ class Study:
         twin._by_number = dict(self._by_number)
         return twin
 
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
+
     def __getitem__(self, number: int) -> Trial:
         if number not in self._by_number:
             raise InputError(f"the study has no finished trial {number}")
@@ -208,7 +214,8 @@ class Study:
         rows = self.to_rows(trials)
         for row, trial in zip(rows, trials, strict=True):
             row |= {"reason": trial.reason, "seconds": trial.seconds, "elapsed_seconds": trial.elapsed}
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        return table.astype({"parent": "Int64"}) if rows else table  # a missing parent must not make numbers floats
 
     def load_model(self, number: int) -> "Graph":
         """The network that was scored as trial `number`: `graph(x)` runs it, its costs are the recorded ones.

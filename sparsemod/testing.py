@@ -115,7 +115,9 @@ def check_cost(cost: Callable[[Graph, Device], Mapping[str, float]]) -> list[str
         if name not in narrow:
             faults.append(f"{name} is missing")
         elif not 0 < narrow[name] < wide[name]:
-            faults.append(f"{name} is {narrow[name]:g} for a narrow and {wide[name]:g} for a wide network; it should grow")
+            faults.append(
+                f"{name} is {narrow[name]:g} for a narrow and {wide[name]:g} for a wide network; it should grow"
+            )
     return faults
 
 
@@ -199,28 +201,29 @@ def _build_faults(problem: Problem, screen: Screen, data: Data) -> tuple[int, li
 
 def _morphism_faults(problem: Problem, morphism: Morphism) -> list[str]:
     rng = np.random.default_rng(0)
-    faults, applied = dict[str, None](), 0
+    faults: dict[str, str] = {}  # the first of each kind
+    applied = 0
     for _ in range(_TRIES):
         parent = problem.space.sample(rng)
         kept = copy.deepcopy(parent)
         try:
             child = morphism(parent, problem.space, rng)
         except Exception as error:
-            faults[f"{_name(morphism)} raises {_told(error)}"] = None
+            faults.setdefault("raises", f"raises {_told(error)}")
             continue
         if parent != kept:
-            faults[f"{_name(morphism)} changes its argument"] = None
+            faults.setdefault("argument", "changes its argument")
         if child is None:
             continue
         applied += 1
         wrong = problem.space.mistakes(child)
         if wrong:
-            faults[f"{_name(morphism)} leaves the space: {wrong[0]}"] = None
+            faults.setdefault("outside", f"leaves the space: {wrong[0]}")
         elif identity(problem.space.canonical(child)) == identity(kept):
-            faults[f"{_name(morphism)} returns its parent; it should return None where it changes nothing"] = None
+            faults.setdefault("same", "returns its parent; it should return None where it changes nothing")
     if not applied and not faults:
-        faults[f"{_name(morphism)} applies to none of {_TRIES} random members"] = None
-    return list(faults)[:3]
+        faults["idle"] = f"applies to none of {_TRIES} random members"
+    return [f"{_name(morphism)} {fault}" for fault in faults.values()]
 
 
 def _score_faults(problem: Problem, config: Config, data: Data) -> list[str]:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "sparsemod"
 
 ROWS = {
     5: ("__main__", "cli", "display", "export", "report", "testing"),
-    4: ("loop",),
+    4: ("loop", "retrain"),
     3: ("evaluate", "execute", "results", "samplers"),
     2: ("compress", "cost", "datasets", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),

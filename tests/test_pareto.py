@@ -38,12 +38,12 @@ def test_no_points_have_no_front() -> None:
 
 
 def test_infinite_values_are_ordinary_bad_values() -> None:
-    assert non_dominated([[math.inf, 1], [1, math.inf], [math.inf, math.inf]]).tolist() == [True, True, False]
+    assert non_dominated([[math.inf, 1.0], [1.0, math.inf], [math.inf, math.inf]]).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("unknown", [[1, math.nan], [math.nan, 1], [math.nan, math.nan]])
 def test_point_with_nan_is_not_kept_and_pushes_nothing_out(unknown: list[float]) -> None:
-    assert non_dominated([[2, 2], unknown, [3, 3]]).tolist() == [True, False, False]
+    assert non_dominated([[2.0, 2.0], unknown, [3.0, 3.0]]).tolist() == [True, False, False]
     assert non_dominated([unknown]).tolist() == [False]
 
 
@@ -98,7 +98,7 @@ def test_ideal_point_dominates_everything() -> None:
 @pytest.mark.parametrize("point", [[2, 1], [5, 0], [math.nan, 0], [math.inf, 0]])
 def test_point_not_better_than_the_reference_counts_nothing(point: list[float]) -> None:
     assert hypervolume([point], [2, 2]) == 0
-    assert hypervolume([[1, 1], point], [2, 2]) == 0.25
+    assert hypervolume([[1.0, 1.0], point], [2, 2]) == 0.25
 
 
 @given(rows(0, 6))

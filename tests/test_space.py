@@ -30,11 +30,12 @@ CNN = SearchSpace(
 def parameters(draw: st.DrawFn, earlier: dict[str, Parameter]) -> Parameter:
     """Any parameter, some active only under a condition on those before it."""
     when = None
-    if earlier and draw(st.booleans()):
+    if draw(st.booleans()) and earlier:
         parent = draw(st.sampled_from(sorted(earlier)))
         when = {parent: [earlier[parent].from_unit(draw(st.floats(0, 1)))]}
     log = draw(st.booleans())
-    match draw(st.sampled_from(("int", "float", "choice"))):
+    kind: str = draw(st.sampled_from(("int", "float", "choice")))
+    match kind:
         case "int":
             low = draw(st.integers(1 if log else -20, 20))
             return Int(low, low + draw(st.integers(0, 100)), log, when)
@@ -443,9 +444,7 @@ def test_circular_ax_space_is_refused() -> None:
     from ax.core.parameter import ChoiceParameter, ParameterType
 
     circle = [
-        ChoiceParameter(
-            name, ParameterType.INT, [1, 2], is_ordered=True, sort_values=True, dependents={1: [child]}
-        )
+        ChoiceParameter(name, ParameterType.INT, [1, 2], is_ordered=True, sort_values=True, dependents={1: [child]})
         for name, child in (("a", "b"), ("b", "a"))
     ]
     with pytest.raises(InputError, match="circular: a, b depend on each other"):

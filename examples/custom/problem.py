@@ -33,7 +33,7 @@ def build(parameters, input_shape, num_classes):
 
 
 def load_data():
-    """Bytes stay bytes; they are scaled a batch at a time. A fifth of every class is validated on, a fifth tested on."""
+    """Bytes stay bytes, scaled a batch at a time. A fifth of every class is validated on, a fifth tested on."""
     images, labels = load_digits(return_X_y=True)
     x = torch.as_tensor(images, dtype=torch.uint8).reshape(-1, 1, 8, 8)
     return Data.from_tensors(Tensors(x, torch.as_tensor(labels), mean=4.9, std=6.0), validation=0.2, test_share=0.2)

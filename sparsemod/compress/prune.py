@@ -19,19 +19,19 @@ class PruningRamp:
 
     Args:
         network: Trained elsewhere; its weights are changed in place.
-        sparsity: Share of the weights that are zero in the end.
+        sparsity: Share of the weights that are zero in the end, at least 0 and below 1.
     """
 
     def __init__(self, network: nn.Module, sparsity: float) -> None:
         if not 0 <= sparsity < 1:
-            raise ValueError(f"sparsity {sparsity} must lie between 0 and 1")
+            raise ValueError(f"sparsity {sparsity} must be at least 0 and below 1")
         self.sparsity = sparsity
         self._weights = prunable(network)
         self._masks: list[Tensor] = []
 
     def __call__(self, step: int, steps: int) -> None:
         """Prunes after step `step` of `steps`."""
-        if self.sparsity == 0:
+        if self.sparsity == 0 or not self._weights:
             return
         ramp = max(1, round(_RAMP * steps))
         if step <= ramp and (step % max(1, ramp // _UPDATES) == 0 or step == ramp):

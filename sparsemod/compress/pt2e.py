@@ -1,4 +1,7 @@
-"""torchao's PT2E flow with our own quantizer: export, observe, convert. The one file that imports torchao; import it late."""
+"""torchao's PT2E flow with our own quantizer: export, observe, convert.
+
+The one file that imports torchao; import it late.
+"""
 
 import logging
 import warnings
@@ -19,6 +22,8 @@ from torchao.quantization.pt2e.quantizer import (  # noqa: E402
     Quantizer,
     SharedQuantizationSpec,
 )
+
+from sparsemod.errors import Infeasible  # noqa: E402
 
 _aten = torch.ops.aten
 _LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
@@ -53,6 +58,9 @@ def convert(
         calibration: Batches of one size that set the activation ranges.
         scheme: Of the network.
         schemes: Of each module with parameters, by its path.
+
+    Raises:
+        Infeasible: An activation is not finite.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -60,8 +68,14 @@ def convert(
         prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes))
         for batch in calibration:
             prepared(batch)
+        if not all(_finite(observer) for observer in prepared.modules() if isinstance(observer, MinMaxObserver)):
+            raise Infeasible("an activation is NaN or infinite on the calibration data; a smaller learning rate may help")
         converted: fx.GraphModule = convert_pt2e(prepared)
     return converted
+
+
+def _finite(observer: MinMaxObserver) -> bool:
+    return bool((observer.max_val - observer.min_val).isfinite().all())
 
 
 class Int8Quantizer(Quantizer):  # type: ignore[misc]

@@ -37,7 +37,7 @@ def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post"
             (each module says), `none` (float32).
 
     Raises:
-        Infeasible: A weight is not finite.
+        Infeasible: A weight or an activation is not finite, or a sum does not fit into 32 bits.
         InputError: The module uses an operator that cannot be costed.
     """
     if not all(bool(parameter.isfinite().all()) for parameter in module.state_dict().values()):
@@ -94,9 +94,10 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
     operator = replace(operator, low=float(low), high=float(high))
     if operator.kind == "add":
         real = torch.tensor([source.scale / target.scale for source in sources], dtype=torch.float64)
-        shift = fixed_point(real)[1].min().expand(2)
-        multiplier = torch.round(real * torch.pow(2.0, shift.double())).int()
-        return replace(operator, multiplier=multiplier, shift=shift.contiguous())
+        multiplier, shift = fixed_point(real)
+        common = torch.full_like(shift, int(shift.min()))
+        multiplier = torch.round(multiplier * torch.pow(2.0, (common - shift).double())).int()
+        return replace(operator, multiplier=multiplier, shift=common)
     step = sources[0].scale / target.scale
     if operator.weight is None:
         count = 1

@@ -4,6 +4,8 @@ Thousands of candidates are screened for each that is trained, so networks are t
 parameters a builder reads, and two candidates that agree on those are one network.
 """
 
+import copy
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -32,7 +34,9 @@ class Screen:
         num_classes: K.
     """
 
-    def __init__(self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0) -> None:
+    def __init__(
+        self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0
+    ) -> None:
         self.problem = problem
         self.limits = config.limits()
         self._device = config.target()
@@ -41,7 +45,7 @@ class Screen:
         self._shape, self._classes = input_shape, num_classes
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
-        self._graphs: OrderedDict[tuple[Any, ...], Graph | Infeasible] = OrderedDict()
+        self._graphs: OrderedDict[tuple[Any, ...], Graph | str] = OrderedDict()
         self._costs: OrderedDict[tuple[Any, ...], Mapping[str, float]] = OrderedDict()
 
     def costs(self, parameters: Parameters) -> Mapping[str, float]:
@@ -69,10 +73,14 @@ class Screen:
 
     def _computed(self, parameters: Parameters) -> Mapping[str, float]:
         if self.problem.costs is not None:
-            return dict(self.problem.costs(parameters))
-        graph = self._graph(parameters)
-        costs = self._cost(replace(graph, sparsity=target_sparsity(parameters) if self._pruning else 0.0), self._device)
-        return dict(costs)
+            costs = dict(self.problem.costs(parameters))
+        else:
+            sparsity = target_sparsity(parameters) if self._pruning else 0.0
+            costs = dict(self._cost(replace(self._graph(parameters), sparsity=sparsity), self._device))
+        wrong = {name: value for name, value in costs.items() if not math.isfinite(value)}
+        if wrong:
+            raise InputError(f"the costs of {dict(parameters)} are not finite: {wrong}")
+        return costs
 
     def _graph(self, parameters: Parameters) -> Graph:
         key = tuple(parameters.get(name) for name in self._read)
@@ -82,13 +90,13 @@ class Screen:
             try:
                 found = self._traced(reads)
             except Infeasible as reason:
-                found = reason
+                found = str(reason)
             self._read.update(reads.names)
             self._graphs[tuple(parameters.get(name) for name in self._read)] = found
             if len(self._graphs) > _GRAPHS:
                 self._graphs.popitem(last=False)
-        if isinstance(found, Infeasible):
-            raise found
+        if isinstance(found, str):
+            raise Infeasible(found)
         return found
 
     def _traced(self, parameters: Parameters) -> Graph:
@@ -99,8 +107,8 @@ class Screen:
         shape = graph.activations[graph.output].shape
         if shape != (self._classes,):
             raise InputError(
-                f"build returned a network with output {shape}; it must be ({self._classes},): one score for each class "
-                "(does the builder use num_classes?)"
+                f"build returned a network with output {shape}; it must be ({self._classes},): one score for each "
+                "class (does the builder use num_classes?)"
             )
         return graph
 
@@ -123,6 +131,9 @@ class _Reads(Mapping[str, Value]):
     def __len__(self) -> int:
         self.names.update(dict.fromkeys(self._parameters))
         return len(self._parameters)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return copy.deepcopy(dict(self), memo)  # a copy would note its reads elsewhere
 
 
 def target_sparsity(parameters: Parameters) -> float:

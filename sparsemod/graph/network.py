@@ -168,10 +168,10 @@ def fixed_point(real: Tensor) -> tuple[Tensor, Tensor]:
         real: Factors, any shape.
 
     Returns:
-        Multiplier below 2^22 and shift up to 44, both int32; the relative error is at most 2^-22 for factors above
-        2^-23.
+        Multiplier below 2^22 and shift from 1 to 44, both int32. The relative error is at most 2^-22 for factors from
+        2^-23 to 2^21; larger ones saturate, since they lift everything but zero out of eight bits anyway.
     """
-    real = real.double()
+    real = real.double().clamp(max=(2**MULTIPLIER_BITS - 1) / 2)
     exponent = torch.frexp(real).exponent
     shift = (MULTIPLIER_BITS - exponent).clamp(1, MAX_SHIFT)
     multiplier = torch.round(real * torch.pow(2.0, shift.double()))

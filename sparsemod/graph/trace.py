@@ -134,14 +134,15 @@ class Source:
 def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
     """The source of every parameter, by the identity of its tensor.
 
-    Under the scheme `both` a module is quantized as its own attribute `quant_scheme` says, or that of the nearest module
-    around it, or `post`.
+    A parameter that several modules share belongs to the first. Under the scheme `both` a module is quantized as its own
+    attribute `quant_scheme` says, or that of the nearest module around it, or `post`.
     """
-    chosen = {"": getattr(module, "quant_scheme", "post") if scheme == "both" else scheme}
+    chosen: dict[str, str] = {}
     for name, part in module.named_modules():
-        if name:
-            around = chosen[name.rpartition(".")[0]]
-            chosen[name] = getattr(part, "quant_scheme", around) if scheme == "both" else scheme
+        around = chosen[name.rpartition(".")[0]] if name else "post"
+        chosen[name] = getattr(part, "quant_scheme", around) if scheme == "both" else scheme
+        if scheme == "both" and chosen[name] not in ("post", "dynamic", "none"):
+            raise InputError(f"module {name!r}: quant_scheme is {chosen[name]!r}; it must be post, dynamic or none")
     return {
         id(parameter): Source(owner := name.rpartition(".")[0], chosen[owner])
         for name, parameter in module.named_parameters()

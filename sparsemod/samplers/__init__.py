@@ -1,7 +1,8 @@
 """Samplers: objects with `ask(study, n)` that propose candidates.
 
-What a sampler proposes is a pure function of the study and its seed: it keeps nothing but caches, so a resumed study goes
-on as if it had never stopped. Proposals of one call see the ones before them, so that asking for two is asking twice.
+What a sampler proposes is a pure function of the study and its seed: it keeps nothing but caches, so a resumed study
+goes on as if it had never stopped. Proposals of one call see the ones before them, so that asking for two is asking
+twice.
 """
 
 from collections.abc import Sequence

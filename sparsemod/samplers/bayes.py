@@ -7,14 +7,15 @@ import numpy as np
 
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers.acquisition import Acquisition, greedily
+from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import Parameters, SearchSpace, identity
+from sparsemod.space import Parameters, SearchSpace
 from sparsemod.study import Candidate, Study
 
-_GLOBAL, _MUTATIONS = 256, 256
-"""Candidates of the pool from the Sobol sequence, and from mutations of the front."""
-_LOCAL_ROUNDS, _LOCAL, _BEST = 2, 96, 10
+_SOBOL, _RANDOM, _MUTATIONS = 128, 48, 160
+"""Candidates of the pool: the head of the Sobol sequence, random ones, and mutations of the front."""
+_LOCAL_ROUNDS, _LOCAL, _BEST = 2, 64, 10
 """Rounds of local search, each with this many mutations of the best candidates so far."""
 
 
@@ -41,35 +42,25 @@ class Bayes:
 
     def _propose(self, study: Study) -> Candidate | None:
         if not study.completed():
-            first = self._sobol.ask(study, 1)
-            return replace(first[0], origin=self.name) if first else None
-        number = study.next_number
-        rng = np.random.default_rng([self._seed, number])
+            return self._next_sobol(study)
+        rng = np.random.default_rng([self._seed, study.next_number])
         acquisition = Acquisition(study, self._surrogate, self._screen)
-        seen = {identity(candidate.parameters) for candidate in study.candidates}
-        parents = [trial.candidate.parameters for trial in study.pareto_front()] or [
-            trial.candidate.parameters for trial in study.completed()
-        ]
-        pool: list[Candidate] = []
-
-        def add(many: Sequence[Parameters]) -> None:
-            for parameters in many:
-                key = identity(parameters)
-                if key not in seen and self._screen.misfit(parameters) is None:
-                    seen.add(key)
-                    pool.append(Candidate(number, parameters, self._epochs, self.name))
-
-        add(self._sobol.feasible(_GLOBAL))
-        add(self._mutations(parents, _MUTATIONS, rng))
+        parents = study.pareto_front() or study.completed()
+        pool = Pool(study, self._screen, self._epochs, self.name)
+        pool.add(self._sobol.feasible(_SOBOL))
+        pool.add(self._space.sample(rng) for _ in range(_RANDOM))
+        pool.add(self._mutations([trial.candidate for trial in parents], _MUTATIONS, rng))
         for _ in range(_LOCAL_ROUNDS):
-            order = np.argsort(-acquisition.gain(pool), kind="stable")
-            best = [pool[index].parameters for index in order[:_BEST]]
-            add(self._mutations(best, _LOCAL, rng))
-        return acquisition.best(pool)
+            order = np.argsort(-acquisition.gain(pool.candidates), kind="stable")
+            pool.add(self._mutations([pool.candidates[index] for index in order[:_BEST]], _LOCAL, rng))
+        return acquisition.best(pool.candidates) or self._next_sobol(study)
 
-    def _mutations(self, parents: Sequence[Parameters], n: int, rng: np.random.Generator) -> list[Parameters]:
+    def _next_sobol(self, study: Study) -> Candidate | None:
+        asked = self._sobol.ask(study, 1)
+        return replace(asked[0], origin=self.name) if asked else None
+
+    def _mutations(self, parents: Sequence[Candidate], n: int, rng: np.random.Generator) -> list[Parameters]:
         if not parents:
             return []
         chosen = rng.integers(len(parents), size=n)
-        return [self._space.mutate(parents[index], rng, int(rng.integers(1, 4))) for index in chosen]
-
+        return [self._space.mutate(parents[index].parameters, rng, int(rng.integers(1, 4))) for index in chosen]

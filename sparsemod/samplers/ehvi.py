@@ -38,8 +38,8 @@ def expected_improvement(mean: Array, deviation: Array, costs: Array, front: Arr
         Share of the box between zero and the reference point, (P,).
 
     Example:
-        >>> nothing = np.empty((0, 2))
-        >>> expected_improvement(np.log([0.5]), np.array([1e-9]), np.array([[0.25]]), nothing, error=0).round(6).tolist()
+        >>> mean, deviation, costs = np.log([0.5]), np.array([1e-9]), np.array([[0.25]])  # 0.5 x 0.75 of an empty box
+        >>> expected_improvement(mean, deviation, costs, np.empty((0, 2)), error=0).round(6).tolist()
         [0.375]
     """
     lower, upper = _boxes(front)

@@ -1,4 +1,4 @@
-"""Stage three: network morphisms of the front, chosen by the same acquisition; children start from their parents' weights."""
+"""Stage three: network morphisms of the front, chosen by the same acquisition; children inherit weights."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ import numpy as np
 from sparsemod.cost.screen import Screen
 from sparsemod.problem import Morphism
 from sparsemod.samplers.acquisition import Acquisition, greedily
+from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import SearchSpace, identity
+from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study
 
-_POOL = 384
+_POOL = 320
 """Morphisms tried for each proposal."""
 
 
@@ -43,20 +44,14 @@ class Morph:
         parents = study.pareto_front()
         if not parents or not self._morphisms:
             return None
-        number = study.next_number
-        rng = np.random.default_rng([self._seed, number])
-        seen = {identity(candidate.parameters) for candidate in study.candidates}
-        pool: list[Candidate] = []
+        rng = np.random.default_rng([self._seed, study.next_number])
+        pool = Pool(study, self._screen, self._epochs, self.name)
         for _ in range(_POOL):
             parent = parents[rng.integers(len(parents))]
             morphism = self._morphisms[rng.integers(len(self._morphisms))]
             child = morphism(parent.candidate.parameters, self._space, rng)
-            if child is None or not self._space.contains(child):
-                continue
-            child = self._space.canonical(child)
-            if identity(child) not in seen and self._screen.misfit(child) is None:
-                seen.add(identity(child))
-                pool.append(Candidate(number, child, self._epochs, self.name, parent.number))
-        if not pool:
+            if child is not None and self._space.contains(child):
+                pool.add([self._space.canonical(child)], parent.number)
+        if not pool.candidates:
             return None
-        return Acquisition(study, self._surrogate, self._screen).best(pool)
+        return Acquisition(study, self._surrogate, self._screen).best(pool.candidates)

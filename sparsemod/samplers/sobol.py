@@ -99,7 +99,9 @@ def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) 
         if values:
             share = sum(value <= limit for value in values) / len(values)
             smallest = quantity(name, min(values))
-            lines.append(f"  {name}: limit {quantity(name, limit)}, smallest seen {smallest}; {share:.1%} of samples fit")
+            lines.append(
+                f"  {name}: limit {quantity(name, limit)}, smallest seen {smallest}; {share:.1%} of samples fit"
+            )
     if reasons:
         common = max(reasons, key=lambda reason: reasons[reason])
         lines.append(f"  {sum(reasons.values()) / samples:.0%} of the samples make no network, such as: {common}")

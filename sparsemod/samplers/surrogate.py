@@ -59,7 +59,8 @@ class Surrogate:
 
     def _row(self, study: Study, candidate: Candidate) -> Array:
         costs = self._screen.costs(candidate.parameters)
-        logs = [np.log(max(costs[name], 1e-9) / study.reference[name]) / 5 for name in study.objectives if name in costs]
+        known = [name for name in study.objectives if name in costs]
+        logs = [np.log(max(costs[name], 1e-9) / study.reference[name]) / 5 for name in known]
         epochs = np.log(_lineage(study, candidate)) / 5
         return np.concatenate([self._space.encode(candidate.parameters), logs, [epochs]])
 
@@ -76,7 +77,8 @@ class Predictor:
         x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
         with torch.no_grad():
             posterior = self._model.posterior(x)  # type: ignore[operator]
-        mean, deviation = posterior.mean.squeeze(-1).numpy(), posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1).numpy()
+        mean = posterior.mean.squeeze(-1).numpy()
+        deviation = posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1).numpy()
         return mean * self._spread + self._mean, deviation * self._spread
 
 
@@ -109,7 +111,8 @@ def _gp(x: torch.Tensor, y: torch.Tensor) -> "torch.nn.Module":
 
 
 def _spread(values: Array) -> float:
-    return float(values.std()) or 1.0
+    spread = float(values.std())
+    return spread if spread > 1e-9 else 1.0  # equal values differ by their rounding
 
 
 def _lineage(study: Study, candidate: Candidate) -> int:
@@ -119,4 +122,3 @@ def _lineage(study: Study, candidate: Candidate) -> int:
         candidate = study[candidate.parent].candidate
         epochs += candidate.epochs
     return epochs
-

@@ -1,4 +1,4 @@
-"""Convolutional networks as SpArSe searches them [Fedorov2019], with strides, skip connections and global pooling added.
+"""Convolutional networks as SpArSe searches them [Fedorov2019], with strides, skips and global pooling added.
 
 A network is a row of blocks, each a row of layers and an optional pooling, then fully connected layers:
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sparsemod.errors import Infeasible
 from sparsemod.space import Choice, Float, Int, Parameter, Parameters, SearchSpace, Value
@@ -174,7 +174,7 @@ class Layer(nn.Module):
         kind = parameters[f"{name}_type"]
         before, after = (kernel - 1) // 2, kernel // 2
         self.padding = (before, after, before, after) if before != after else None
-        shape = {"stride": stride, "padding": 0 if self.padding else before, "bias": False}
+        padding = 0 if self.padding else before
         self.squeeze: nn.Module | None = None
         self.depthwise: nn.Module | None = None
         if kind == "downsampled":
@@ -182,11 +182,11 @@ class Layer(nn.Module):
             self.squeeze = nn.Conv2d(channels, kept, 1, bias=False)
             channels = kept
         if kind == "separable":
-            self.depthwise = nn.Conv2d(channels, channels, kernel, groups=channels, **shape)
+            self.depthwise = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
             self.depthwise_norm = nn.BatchNorm2d(channels)
             self.conv = nn.Conv2d(channels, self.channels, 1, bias=False)
         else:
-            self.conv = nn.Conv2d(channels, self.channels, kernel, **shape)
+            self.conv = nn.Conv2d(channels, self.channels, kernel, stride, padding, bias=False)
         self.norm = nn.BatchNorm2d(self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -333,7 +333,7 @@ def _scaled(parameters: Parameters, space: SearchSpace, rng: np.random.Generator
 def _changed(
     parameters: Parameters, space: SearchSpace, rng: np.random.Generator, **values: Value
 ) -> dict[str, Value] | None:
-    """The parameters with some values replaced, what becomes active drawn at random; None if that is no other member."""
+    """Some values replaced, and what becomes active drawn at random; None if that is no other member."""
     if any(name in space and value not in space[name] for name, value in values.items()):
         return None
     child = space.complete({**parameters, **values}, rng)

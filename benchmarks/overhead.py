@@ -1,0 +1,137 @@
+"""What sparsemod itself costs, beside training: start-up, choosing a candidate, scoring and recording a trial.
+
+    python benchmarks/overhead.py
+
+Figures are medians of several runs on one core; work in this process is counted in processor seconds. Machines differ: the
+ratio to the reference work in the last row (a matrix product of fixed size, timed in the same run) is what compares.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sparsemod import Candidate, Choice, Float, Int, Problem, SearchSpace, Study, Trial, datasets
+from sparsemod.config import from_keywords
+from sparsemod.cost.screen import Screen
+from sparsemod.evaluate import data_of, evaluate
+from sparsemod.results import Record
+from sparsemod.samplers import Bayes, Morph
+from sparsemod.spaces import cnn
+
+RUNS = 5
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = [
+        ("import sparsemod", 0.3, start_up("import sparsemod")),
+        ("sparsemod --help", 1.0, start_up("from sparsemod.cli import main; main(['--help'])")),
+        *choosing(),
+        *scoring(),
+    ]
+    reference = median(lambda: torch.ones(1000, 1000) @ torch.ones(1000, 1000))
+    print(f"{'':<58} {'measured':>10} {'at most':>8} {'ratio':>8}")
+    for name, limit, seconds in rows:
+        print(f"{name:<58} {seconds:>8.3f} s {limit:>6.1f} s {seconds / reference:>8.1f}")
+    print(f"{'reference: product of two 1000 x 1000 matrices':<58} {reference:>8.3f} s {'':>8} {1:>8.1f}")
+
+
+def start_up(statement: str) -> float:
+    """A fresh interpreter with a statement, less a fresh interpreter with none."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    whole = median(lambda: subprocess.run([sys.executable, "-c", statement], **quiet), time.perf_counter)
+    return whole - median(lambda: subprocess.run([sys.executable, "-c", ""], **quiet), time.perf_counter)
+
+
+def choosing(trials: int = 100) -> list[tuple[str, float, float]]:
+    """One candidate, after a hundred trials, in a space of thirty parameters with four objectives."""
+    problem = Problem(cnn.space(blocks=2, layers=2), cnn.build, datasets.digits, cnn.MORPHISMS)
+    config = from_keywords(problem=problem, device="arduino-uno")
+    data = data_of(problem)
+    screen = Screen(problem, config, data.input_shape, data.num_classes)
+    study = Study(config.train.objectives, screen.limits, {"error": 1.0, "latency": 100.0, **screen.limits})
+    rng = np.random.default_rng(0)
+    while len(study.trials) < trials:
+        parameters = problem.space.sample(rng)
+        if screen.misfit(parameters) is None:
+            costs = screen.costs(parameters)
+            error = min(0.9, 40 / (costs["macs"] + 40) + 0.02 * rng.random())
+            study.add(
+                Trial(Candidate(len(study.trials), parameters, 5, "bench"), "complete", {"error": error, **costs})
+            )
+    names = [
+        ("bayes", Bayes(problem.space, screen, 10, 0)),
+        ("morph", Morph(problem.space, screen, 10, 0, cnn.MORPHISMS)),
+    ]
+    rows = []
+    for name, sampler in names:
+        times = []
+        for _ in range(RUNS):
+            started = time.process_time()
+            [candidate] = sampler.ask(study, 1)
+            times.append(time.process_time() - started)
+            study.propose(candidate)
+        label = f"ask {name}: {trials} trials, {len(problem.space)} parameters, 4 objectives"
+        rows += [(f"{label}, first", 2.0, times[0]), (f"{label}, later", 2.0, statistics.median(times[1:]))]
+    return rows
+
+
+def scoring() -> list[tuple[str, float, float]]:
+    """All of a trial but its training, for a network of about 50 000 parameters on the digits."""
+    space = SearchSpace({"width": Int(1, 400), "kind": Choice(["plain"]), "prune_threshold": Float(0.0, 0.9)})
+
+    def build(parameters, input_shape, num_classes):
+        filters = {f"b1_l{layer}_filters": width for layer, width in ((1, 32), (2, 48), (3, 64))}
+        kinds = {f"b1_l{layer}_{key}": value for layer in (1, 2, 3) for key, value in (("type", "conv"), ("kernel", 3))}
+        shape = {"blocks": 1, "b1_layers": 3, "b1_stride": 2, "b1_skip": True, "b1_pool": True, "b1_pool_rate": 2}
+        head = {"global_pool": True, "fc_layers": 1, "fc1_units": 64, "dropout": 0.1}
+        return cnn.build({**filters, **kinds, **shape, **head}, input_shape, num_classes)
+
+    problem = Problem(space, build, datasets.digits, train=lambda *arguments: None)
+    config = from_keywords(problem=problem, device="stm32f746")
+    candidate = Candidate(0, {"width": 1, "kind": "plain", "prune_threshold": 0.5}, 1, "bench")
+    evaluate(candidate, config)  # imports
+    outcomes = []
+    seconds = median(lambda: outcomes.append(evaluate(candidate, config)))
+    params = outcomes[-1].trial.score["params"]
+
+    with tempfile.TemporaryDirectory() as folder:
+        header = {"objectives": ["error"], "limits": {}, "reference": {"error": 1.0}, "seed": 0}
+        record = Record(Path(folder), config, space, lambda: header)
+        numbers = iter(range(RUNS))
+
+        def write() -> None:
+            number = next(numbers)
+            trial = Trial(Candidate(number, candidate.parameters, 1, "bench"), "complete", {"error": 0.5})
+            record.add(trial, outcomes[-1].weights, outcomes[-1].graph)
+
+        recording = median(write)
+        record.close()
+    return [
+        (f"build, cost, quantize, score {params:,.0f} parameters", 1.0, seconds),
+        ("record a trial with its model", 1.0, recording),
+    ]
+
+
+def median(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    times = []
+    for _ in range(RUNS):
+        started = clock()
+        work()
+        times.append(clock() - started)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

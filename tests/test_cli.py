@@ -1,0 +1,238 @@
+"""The command line as a user meets it: what it prints, and its exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sparsemod import __version__, load
+from sparsemod.cli import main
+
+SMALL = ["--set", "TRAIN.r1=3", "--set", "TRAIN.r2=1", "--set", "TRAIN.r3=1", "--set", "TRAIN.epochs1=1",
+         "--set", "TRAIN.epochs2=1", "--set", "TRAIN.epochs3=1", "--set", "RUN.executor=serial"]  # fmt: skip
+
+THREE_FAULTS = """
+import torch
+from torch import nn
+from sparsemod import Data, Int, Problem, SearchSpace, Tensors
+
+def build(parameters, input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, parameters["width"]), nn.ReLU(), nn.Linear(parameters["width"], 10))
+
+def load_data():
+    samples = Tensors(torch.randn(40, 4), torch.arange(40) % 2)
+    return Data(samples, samples, None, (4,), 2)
+
+def widen(parameters, space, rng):
+    return {"width": parameters["width"] * 100}
+
+problem = Problem(SearchSpace({"width": Int(4, 8)}), build, load_data, [widen])
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A finished study of the custom example, and its configuration."""
+    here = tmp_path_factory.mktemp("study")
+    assert main(["init", str(here), "--kind", "custom"]) == 0
+    config = here / "config.cfg"
+    assert main(["search", str(config), *SMALL, "--set", f"TRAIN.root={here / 'results'}"]) == 0
+    return here / "results" / "custom", config
+
+
+def test_help_names_every_command_and_the_exit_codes(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    for command in ("init", "check", "search", "pareto", "config"):
+        assert command in text
+    assert "2 bad input" in text
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert __version__ in capsys.readouterr().out
+
+
+def test_module_and_script_are_the_same_command():
+    module = subprocess.run(
+        [sys.executable, "-m", "sparsemod", "--version"], capture_output=True, text=True, check=True
+    )
+    assert module.stdout.strip() == f"sparsemod {__version__}"
+
+
+@pytest.mark.parametrize("kind", ["digits", "mnist", "cifar10", "custom"])
+def test_init_writes_a_configuration_without_mistakes(folder, capsys, kind):
+    assert main(["init", "new", "--kind", kind]) == 0
+    assert "sparsemod check new/config.cfg" in capsys.readouterr().out
+    assert sorted(path.name for path in Path("new").iterdir()) == ["config.cfg", "problem.py"]
+    assert main(["config", "show", "new/config.cfg"]) == 0
+
+
+def test_init_never_overwrites(folder, capsys):
+    Path("config.cfg").write_text("mine")
+    assert main(["init", ".", "--kind", "custom"]) == 2
+    assert "config.cfg" in capsys.readouterr().err
+    assert Path("config.cfg").read_text() == "mine"
+    assert not Path("problem.py").exists()
+
+
+def test_check_passes_the_example(folder, capsys):
+    main(["init", ".", "--kind", "custom"])
+    assert main(["check", "config.cfg"]) == 0
+    assert "no faults found" in capsys.readouterr().out
+
+
+def test_check_names_three_planted_faults(folder, capsys):
+    Path("mine.py").write_text(THREE_FAULTS)
+    Path("config.cfg").write_text("[PROBLEM]\nproblem = mine.py:problem\n")
+    assert main(["check", "config.cfg"]) == 2
+    text = capsys.readouterr().out
+    assert "100% of the validation samples are training samples too" in text
+    assert "output (10,); it must be (2,)" in text
+    assert "widen leaves the space: width is" in text
+    assert "3 faults found" in text
+
+
+def test_search_prints_each_trial_and_the_front(study, capsys):
+    folder, config = study
+    assert main(["search", str(config), *SMALL, "--set", f"TRAIN.root={folder.parent}", "--set", "TRAIN.r3=2"]) == 0
+    text = capsys.readouterr().out
+    assert "trial 5 complete: error" in text
+    assert "stage 3 of 3: morphism" in text
+    assert f"sparsemod pareto {folder}" in text
+
+
+def test_search_of_a_wrong_configuration_names_all_mistakes_and_exits_2(folder, capsys):
+    Path("config.cfg").write_text("[TRAIN]\nepochs9 = 3\nobjectives = latncy\n")
+    assert main(["search", "config.cfg"]) == 2
+    text = capsys.readouterr().err
+    assert "2 mistakes" in text and "did you mean 'latency'" in text and "did you mean 'epochs" in text
+
+
+def test_search_without_a_problem_says_what_to_write(folder, capsys):
+    Path("config.cfg").write_text("[TRAIN]\nr1 = 3\n")
+    assert main(["search", "config.cfg"]) == 2
+    assert "[PROBLEM] problem" in capsys.readouterr().err
+
+
+def test_search_of_impossible_limits_says_which_and_by_how_much(folder, capsys):
+    main(["init", ".", "--kind", "custom"])
+    assert main(["search", "config.cfg", "--set", "DEVICE.working_memory=10 B"]) == 2
+    text = capsys.readouterr().err
+    assert "working_memory: limit 10 bytes, smallest seen 68 bytes; 0.0% of samples fit" in text
+
+
+def test_failing_search_shows_the_last_traceback_and_exits_1(folder, capsys):
+    Path("mine.py").write_text(
+        "from sparsemod import Int, Problem, SearchSpace\n"
+        "def objective(candidate):\n    raise KeyError('oops')\n"
+        "problem = Problem(SearchSpace({'a': Int(1, 99)}), objective=objective)\n"
+    )
+    Path("config.cfg").write_text("[PROBLEM]\nproblem = mine.py:problem\n[TRAIN]\nobjectives = 1\n")
+    assert main(["search", "config.cfg"]) == 1
+    text = capsys.readouterr().err
+    assert "5 candidates in a row failed" in text and "mine.py" in text and "KeyError: 'oops'" in text
+
+
+def test_pareto_prints_a_table_with_units(study, capsys):
+    assert main(["pareto", str(study[0])]) == 0
+    text = capsys.readouterr().out
+    assert "working memory" in text and "(bytes)" in text and "(ms)" in text
+
+
+def test_pareto_as_json_is_what_the_file_holds(study, capsys):
+    folder, _ = study
+    assert main(["pareto", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["front"] == json.loads((folder / "pareto.json").read_text())["front"]
+
+
+def test_pareto_limits_narrow_the_choice_and_best_picks_one(study, capsys):
+    folder, _ = study
+    front = load(folder).pareto_front()
+    smallest = min(trial.score["model_size"] for trial in front)
+    main(["pareto", str(folder), "--json", "--max-model-size", f"{smallest} B"])
+    chosen = json.loads(capsys.readouterr().out)["front"]
+    assert [row["score"]["model_size_bytes"] for row in chosen] == [smallest]
+    main(["pareto", str(folder), "--json", "--best", "error"])
+    assert [row["number"] for row in json.loads(capsys.readouterr().out)["front"]] == [front[0].number]
+
+
+def test_pareto_with_nothing_within_the_limits_exits_1(study, capsys):
+    assert main(["pareto", str(study[0]), "--max-latency", "0.000001"]) == 1
+    assert "within these limits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max-latency", "fast"], "--max-latency: 'fast' is not like 20 ms"),
+        (["--best", "beauty"], "--best beauty: is not an objective"),
+    ],
+)
+def test_pareto_refuses_what_it_does_not_understand(study, capsys, arguments, words):
+    assert main(["pareto", str(study[0]), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_pareto_of_an_empty_folder(folder, capsys):
+    assert main(["pareto", "."]) == 2
+    assert "holds no study" in capsys.readouterr().err
+
+
+def test_config_show_names_the_origin_of_every_value(folder, capsys, monkeypatch):
+    Path("config.cfg").write_text("[TRAIN]\nr1 = 3\n")
+    monkeypatch.setenv("SPARSEMOD_TRAIN_R2", "5")
+    assert main(["config", "show", "config.cfg", "--set", "TRAIN.r3=7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("#")[1].strip() for line in lines if line.startswith(("r1 ", "r2 ", "r3 ", "seed "))] == [
+        "config.cfg", "environment SPARSEMOD_TRAIN_R2", "--set", "default",
+    ]  # fmt: skip
+
+
+def test_train_false_measures_the_named_network_on_the_test_set(study, capsys):
+    folder, config = study
+    number = load(folder).pareto_front()[0].number
+    overrides = [
+        "DEFAULT.train=false",
+        f"TEST.root={folder.parent}",
+        "TEST.name=custom",
+        f"TEST.arm={number}",
+        "TEST.epochs=2",
+    ]
+    assert main(["search", str(config), *(part for value in overrides for part in ("--set", value))]) == 0
+    assert "test error" in capsys.readouterr().out
+    header, row = (folder / "test.csv").read_text().splitlines()
+    assert "test_error" in header.split(",") and row.startswith(f"{number},test,")
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(folder):
+    main(["init", ".", "--kind", "custom"])
+    command = [sys.executable, "-m", "sparsemod", "search", "config.cfg", "--set", "TRAIN.epochs1=3"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    record = Path("results/custom/trials.jsonl")
+    deadline = time.monotonic() + 90
+    while not (record.exists() and record.read_bytes().count(b"\n")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, text
+    assert "To go on: sparsemod search config.cfg" in text
+    assert "Traceback" not in text
+    assert len(load("results/custom").trials) >= 1
+    assert (record.parent / "trials.csv").exists()

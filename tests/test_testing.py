@@ -1,0 +1,171 @@
+"""The shipped contract checks find what is planted, and pass what is right."""
+
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparsemod import Candidate, Data, Infeasible, Int, Problem, SearchSpace, Study, Tensors, Trial
+from sparsemod.config import from_keywords
+from sparsemod.cost import cost
+from sparsemod.cost.screen import Screen
+from sparsemod.samplers import Bayes, Morph, Sobol
+from sparsemod.testing import check_cost, check_executor, check_problem, check_sampler
+
+
+def build(parameters, input_shape, num_classes):
+    width = parameters["width"]
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, width), nn.ReLU(), nn.Linear(width, num_classes))
+
+
+def load_data():
+    rng = torch.Generator().manual_seed(0)
+    return Data.from_tensors(Tensors(torch.randn(60, 4, generator=rng), torch.arange(60) % 3), validation=0.3)
+
+
+def widen(parameters, space, rng):
+    return {"width": parameters["width"] + 1} if parameters["width"] < 8 else None
+
+
+GOOD = Problem(SearchSpace({"width": Int(2, 8)}), build, load_data, [widen])
+
+
+def faults(**changes):
+    return " | ".join(check_problem(replace(GOOD, **changes)))
+
+
+def test_a_right_problem_has_no_faults():
+    assert check_problem(GOOD) == []
+
+
+def test_builder_that_raises_is_named_with_the_number_of_members():
+    def fragile(parameters, input_shape, num_classes):
+        if parameters["width"] > 4:
+            raise ValueError("too wide for me")
+        return build(parameters, input_shape, num_classes)
+
+    assert "build ValueError: too wide for me" in faults(build=fragile)
+
+
+def test_builder_that_ignores_num_classes_is_found():
+    found = faults(build=lambda parameters, shape, classes: build(parameters, shape, 7))
+    assert "output (7,); it must be (3,)" in found
+
+
+def test_builder_that_refuses_everything_is_found():
+    def never(parameters, shape, classes):
+        raise Infeasible("no")
+
+    assert "calls every member Infeasible" in faults(build=never)
+
+
+def test_unsupported_operator_is_named_with_its_module():
+    def softmax(parameters, shape, classes):
+        return nn.Sequential(build(parameters, shape, classes), nn.Softmax(1))
+
+    found = faults(build=softmax)
+    assert "softmax" in found and "module '1'" in found
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (lambda: 3, "load_data returns a int"),
+        (lambda: Data(*[load_data().train] * 2, None, (4,), 3), "100% of the validation samples are training samples too"),
+        (lambda: replace(load_data(), input_shape=(5,)), "have shape (4,); input_shape says (5,)"),
+        (lambda: replace(load_data(), num_classes=2), "num_classes is 2"),
+        (lambda: replace(load_data(), validation=Tensors(torch.full((9, 4), torch.nan), torch.zeros(9).long())), "not finite"),
+    ],
+)  # fmt: skip
+def test_wrong_data_is_named(load, words):
+    assert words in faults(load_data=load)
+
+
+def edits(parameters, space, rng):
+    parameters["width"] = 3
+    return dict(parameters)
+
+
+@pytest.mark.parametrize(
+    ("morphism", "words"),
+    [
+        (lambda parameters, space, rng: {"width": 99}, "leaves the space: width is 99"),
+        (lambda parameters, space, rng: dict(parameters), "returns its parent"),
+        (lambda parameters, space, rng: None, "applies to none of 100"),
+        (lambda parameters, space, rng: 1 / 0, "raises ZeroDivisionError"),
+        (edits, "edits changes its argument"),
+    ],
+)  # fmt: skip
+def test_wrong_morphism_is_named(morphism, words):
+    assert words in faults(morphisms=[morphism])
+
+
+def test_objective_that_lacks_a_figure_is_found():
+    problem = Problem(SearchSpace({"width": Int(2, 8)}), objective=lambda candidate: {"error": 0.5})
+    assert "the score has no 'model_size', which is an objective; it has error" in check_problem(problem)[0]
+
+
+class TestSamplers:
+    """Ours pass the check that a user's own must pass; broken ones do not."""
+
+    def setup_method(self):
+        space = SearchSpace({"a": Int(1, 50), "b": Int(1, 50)})
+        problem = Problem(space, costs=lambda p: {"model_size": p["a"] * p["b"]}, objective=lambda candidate: {})
+        self.screen = Screen(problem, from_keywords(problem=problem, objectives=2, model_size=1000))
+        self.study = Study(("error", "model_size"), self.screen.limits, {"error": 1.0, "model_size": 1000.0})
+        rng = np.random.default_rng(0)
+        for number in range(8):
+            parameters = {"a": int(rng.integers(1, 30)), "b": int(rng.integers(1, 30))}
+            score = {"error": 1 / parameters["a"], **self.screen.costs(parameters)}
+            self.study.add(Trial(Candidate(number, parameters, 1, "test"), "complete", score))
+
+    @pytest.mark.parametrize("kind", [Sobol, Bayes])
+    def test_sobol_and_bayes_pass(self, kind):
+        space = self.screen.problem.space
+        assert check_sampler(lambda: kind(space, self.screen, 1, 0), self.study, self.screen) == []
+
+    def test_morph_passes(self):
+        def step(parameters, space, rng):
+            return {**parameters, "a": parameters["a"] + 1}
+
+        space = self.screen.problem.space
+        assert check_sampler(lambda: Morph(space, self.screen, 1, 0, [step]), self.study, self.screen) == []
+
+    def test_a_sampler_that_breaks_every_rule_is_told_so(self):
+        class Wild:
+            def ask(self, study, n):
+                study.propose(Candidate(study.next_number, {"a": 1, "b": 2}, 1, "wild"))
+                return [Candidate(99, {"a": 50, "b": 50}, 1, str(id(self))), Candidate(9, {"a": 70}, 1, "wild")]
+
+        found = " | ".join(check_sampler(Wild, self.study, self.screen))
+        assert "ask changed the study" in found
+        assert "candidate 99 should have number" in found
+        assert "over the limit" in found
+        assert "a is 70" in found
+
+
+def test_executors_that_work_pass():
+    with ThreadPoolExecutor(2) as executor:
+        assert check_executor(executor) == []
+
+
+def test_executor_that_swallows_exceptions_is_found():
+    class Silent(Executor):
+        def submit(self, fn, /, *args, **kwargs):
+            future = Future()
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception:
+                future.set_result(None)
+            return future
+
+    assert "should come back as a ZeroDivisionError" in check_executor(Silent())[0]
+
+
+def test_our_cost_model_passes_and_a_constant_one_does_not():
+    assert check_cost(cost) == []
+    found = check_cost(lambda graph, device: {"model_size": 1, "working_memory": 1})
+    assert len(found) == 3 and "latency is missing" in found
