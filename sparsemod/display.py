@@ -61,7 +61,8 @@ class _Panel:
         )
         table.add_row("", ProgressBar(total=max(stage.candidates, 1), completed=done, width=40))
         table.add_row("trials", _counts(study) + (f", {progress.running} running" if progress.running else ""))
-        table.add_row("front", _front(study))
+        table.add_row("front", f"{len(study.pareto_front())} networks, hypervolume {study.hypervolume():.4f}")
+        table.add_row("best", _best(study))
         table.add_row("time", _times(progress, time.monotonic() - self._started))
         return Group("", table)
 
@@ -99,13 +100,13 @@ def _counts(study: Study) -> str:
     return ", ".join(parts)
 
 
-def _front(study: Study) -> str:
+def _best(study: Study) -> str:
+    """The smallest value of each objective on the front."""
     front = study.pareto_front()
     if not front:
-        return "empty so far"
+        return "nothing yet"
     best = {name: min(trial.score[name] for trial in front) for name in study.objectives}
-    smallest = ", ".join(f"{name} {quantity(name, value)}" for name, value in best.items())
-    return f"{len(front)} networks, hypervolume {study.hypervolume():.4f}; best {smallest}"
+    return ", ".join(f"{name} {quantity(name, value)}" for name, value in best.items())
 
 
 def _times(progress: Progress, seconds: float) -> str:

@@ -28,5 +28,9 @@ class ConfigError(InputError):
         return type(self), (self.source, self.mistakes)  # else it could not come back from another process
 
 
+class BuilderError(SparsemodError):
+    """A problem's builder or cost function raised what it should not; the cause is chained."""
+
+
 class Infeasible(SparsemodError):
     """A candidate that cannot exist or cannot fit, with the reason in words."""

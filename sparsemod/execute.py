@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
@@ -21,11 +22,22 @@ def open_executor(config: Config) -> Executor:
         case "serial":
             return SerialExecutor()
         case "processes":
+            _require_picklable(config)
             return process_pool(workers(config))
         case "ray":
             return RayExecutor(config.run.address, workers(config), config.run.gpus_per_candidate)
         case name:
             raise InputError(f"executor {name!r} is not serial, processes or ray")
+
+
+def _require_picklable(config: Config) -> None:
+    try:
+        pickle.dumps(config)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"the problem cannot be sent to worker processes ({error}). Define its functions at the top level of a "
+            "module, name the problem as file.py:name, or set executor = serial"
+        ) from error
 
 
 def workers(config: Config) -> int:

@@ -142,8 +142,9 @@ def _stages(problem: Problem, screen: Screen, config: Config) -> list[Stage]:
 def _header(first: Stage, screen: Screen, config: Config) -> dict[str, Any]:
     """What a study is judged by, fixed when it begins: the reference point is the limits, or what is usual."""
     assert isinstance(first.sampler, Sobol)
-    usual = [screen.costs(parameters) for parameters in first.sampler.require(_REFERENCE_SAMPLES)]
-    known = {name: max(cost[name] for cost in usual) for name in usual[0]}
+    samples = [parameters for parameters in first.sampler.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
+    usual = [screen.costs(parameters) for parameters in samples]
+    known = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
     reference = known | screen.limits | {"error": config.train.max_error}
     return {
         "objectives": list(config.train.objectives),
@@ -248,7 +249,10 @@ class _Search:
         lost, self._running = list(self._running.values()), {}
         for candidate in sorted(lost, key=lambda candidate: candidate.number):
             if candidate.number in self._crashed:
-                reason = "its worker process died twice (killed, or out of memory)"
+                reason = (
+                    "its worker process died twice: it was killed, ran out of memory, or belongs to a script that "
+                    'searches outside `if __name__ == "__main__":`'
+                )
                 self._end(candidate, _finished(Outcome(Trial(candidate, "failed", reason=reason))))
             else:
                 self._crashed.add(candidate.number)

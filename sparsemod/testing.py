@@ -190,7 +190,7 @@ def _build_faults(problem: Problem, screen: Screen, data: Data) -> tuple[int, li
         except Infeasible:
             refused += 1
         except Exception as error:
-            said[f"build {_told(error)}"] += 1
+            said[_told(error)] += 1
     faults = [f"{what} ({count} of {_MEMBERS} members)" for what, count in said.items()]
     if refused == _MEMBERS:
         faults.append("build calls every member Infeasible")

@@ -47,7 +47,7 @@ def test_builder_that_raises_is_named_with_the_number_of_members():
             raise ValueError("too wide for me")
         return build(parameters, input_shape, num_classes)
 
-    assert "build ValueError: too wide for me" in faults(build=fragile)
+    assert "build raised ValueError: too wide for me" in faults(build=fragile)
 
 
 def test_builder_that_ignores_num_classes_is_found():

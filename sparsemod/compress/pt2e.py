@@ -69,7 +69,9 @@ def convert(
         for batch in calibration:
             prepared(batch)
         if not all(_finite(observer) for observer in prepared.modules() if isinstance(observer, MinMaxObserver)):
-            raise Infeasible("an activation is NaN or infinite on the calibration data; a smaller learning rate may help")
+            raise Infeasible(
+                "an activation is NaN or infinite on the calibration data; a smaller learning rate may help"
+            )
         converted: fx.GraphModule = convert_pt2e(prepared)
     return converted
 

@@ -63,8 +63,8 @@ def _check_same(graph: Graph, traced: Graph) -> None:
         if found != expected:
             name = traced.operators[min(position, len(traced.operators) - 1)].name
             raise InputError(
-                f"{name}: the trace sees {expected or 'nothing'} and quantization {found or 'nothing'}; write this part of "
-                "the network with modules of torch.nn"
+                f"{name}: the trace sees {expected or 'nothing'} and quantization {found or 'nothing'}; "
+                "write this part of the network with modules of torch.nn"
             )
 
 
@@ -130,6 +130,8 @@ def _fit_bias(operator: Operator, input_scale: float) -> tuple[Tensor, Tensor, T
 
 
 def _check_accumulator(name: str, weight: Tensor, bias: Tensor | None) -> None:
-    largest = (weight.double().abs().flatten(1).sum(1) * 255 + (0 if bias is None else bias.double().abs())).max().item()
+    largest = (
+        (weight.double().abs().flatten(1).sum(1) * 255 + (0 if bias is None else bias.double().abs())).max().item()
+    )
     if largest >= _ACCUMULATOR:
         raise Infeasible(f"{name}: the sum of products can reach {largest:.3g}, beyond the 32-bit accumulator")

@@ -8,6 +8,7 @@ import copy
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from sparsemod.config import Config
 from sparsemod.cost import cost
-from sparsemod.errors import Infeasible, InputError
+from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
 from sparsemod.objectives import quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, locate
@@ -53,6 +54,7 @@ class Screen:
 
         Raises:
             Infeasible: The parameters make no network.
+            BuilderError: The problem's own code raised something else.
         """
         if self.problem.costs is None and self.problem.build is None:
             return {}
@@ -64,16 +66,31 @@ class Screen:
         return self._costs[key]
 
     def misfit(self, parameters: Parameters) -> str | None:
-        """Why a candidate cannot be: the limit it breaks and by how much, or what its builder says; None if it can."""
+        """Why a candidate cannot be: the limit it breaks and by how much, or what its builder says; None if it can.
+
+        Raises:
+            BuilderError: The problem's own code raised something else than Infeasible.
+        """
         try:
             costs = self.costs(parameters)
         except Infeasible as reason:
             return str(reason)
         return over_limits(costs, self.limits)
 
+    def can_build(self, parameters: Parameters) -> bool:
+        """Whether the problem's own code works for a candidate, be it within the limits or not."""
+        try:
+            self.costs(parameters)
+        except Infeasible:
+            return True
+        except BuilderError:
+            return False
+        return True
+
     def _computed(self, parameters: Parameters) -> Mapping[str, float]:
         if self.problem.costs is not None:
-            costs = dict(self.problem.costs(parameters))
+            with _own_code("costs"):
+                costs = dict(self.problem.costs(parameters))
         else:
             sparsity = target_sparsity(parameters) if self._pruning else 0.0
             costs = dict(self._cost(replace(self._graph(parameters), sparsity=sparsity), self._device))
@@ -101,7 +118,7 @@ class Screen:
 
     def _traced(self, parameters: Parameters) -> Graph:
         assert self.problem.build is not None
-        with torch.device("meta"):
+        with torch.device("meta"), _own_code("build"):
             network = self.problem.build(parameters, self._shape, self._classes)
         graph = trace(network, self._shape, self._scheme)
         shape = graph.activations[graph.output].shape
@@ -111,6 +128,17 @@ class Screen:
                 "class (does the builder use num_classes?)"
             )
         return graph
+
+
+@contextmanager
+def _own_code(name: str) -> Iterator[None]:
+    """Lets Infeasible pass and names whatever else the user's function raises."""
+    try:
+        yield
+    except (SparsemodError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise BuilderError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
 class _Reads(Mapping[str, Value]):

@@ -149,7 +149,9 @@ class Graph:
         assert isinstance(operators, list) and isinstance(activations, list)
         built = []
         for index, row in enumerate(operators):
-            values = {key: tensors.get(f"{index}.{key}") for key in ("weight", "weight_scale", "bias", "multiplier", "shift")}
+            values = {
+                key: tensors.get(f"{index}.{key}") for key in ("weight", "weight_scale", "bias", "multiplier", "shift")
+            }
             options = {key: tuple(value) for key, value in row["options"].items()}
             limits = {"low": float(row["low"]), "high": float(row["high"])}
             built.append(Operator(**{**row, **values, **limits, "inputs": tuple(row["inputs"]), "options": options}))

@@ -11,7 +11,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sparsemod.graph.network import Activation, Graph, Operator
 
@@ -137,9 +137,10 @@ def _sum_of_products(operator: Operator, weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _max_pool(operator: Operator, x: Tensor, counts: Sequence[int]) -> Tensor:
-    """One axis after the other, as maximum of shifted views: `F.max_pool2d` finds indices too and takes ten times longer."""
+    """Largest of shifted views, axis by axis: `F.max_pool2d` also finds indices and takes ten times as long."""
     names = ("kernel", "stride", "padding", "dilation")
-    pads, geometry = [], list(zip(counts, *(operator.options[name] for name in names), strict=True))
+    geometry = list(zip(counts, *(operator.options[name] for name in names), strict=True))
+    pads: list[int] = []
     for size, (count, kernel, stride, padding, dilation) in zip(x.shape[2:], geometry, strict=True):
         reach = (count - 1) * stride + (kernel - 1) * dilation + 1
         pads = [padding, max(reach - padding - size, 0), *pads]

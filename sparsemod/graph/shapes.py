@@ -66,7 +66,14 @@ def _product(one: Tensor, other: Tensor) -> Sequence[int] | None:
 
 
 def _convolved(
-    x: Tensor, weight: Tensor, _bias: Tensor | None, stride: Any, padding: Any, dilation: Any, transposed: bool, *rest: Any
+    x: Tensor,
+    weight: Tensor,
+    _bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    *rest: Any,
 ) -> Sequence[int] | None:
     groups = rest[1]
     axes = x.dim() - 2

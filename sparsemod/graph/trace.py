@@ -41,10 +41,10 @@ class Call:
 
 
 class _Recorder(TorchDispatchMode):
-    """Writes down calls. A call in place leaves a new value in an old tensor; later calls are noted to read the new one."""
+    """Writes down calls. One in place leaves a new value in an old tensor; later calls then read the new one."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self._overwritten: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -134,8 +134,8 @@ class Source:
 def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
     """The source of every parameter, by the identity of its tensor.
 
-    A parameter that several modules share belongs to the first. Under the scheme `both` a module is quantized as its own
-    attribute `quant_scheme` says, or that of the nearest module around it, or `post`.
+    A parameter that several modules share belongs to the first. Under the scheme `both` a module is quantized as its
+    own attribute `quant_scheme` says, or that of the nearest module around it, or `post`.
     """
     chosen: dict[str, str] = {}
     for name, part in module.named_modules():
@@ -226,7 +226,9 @@ class _Assembly:
         self.producer[output] = len(self.operators)
         self.operators.append(Operator(kind, name or f"{kind}_{len(self.operators)}", tuple(inputs), output, **values))
 
-    def weighted(self, call: Call, kind: str, source: int, weight: _Constant, bias: Tensor | None, **values: Any) -> None:
+    def weighted(
+        self, call: Call, kind: str, source: int, weight: _Constant, bias: Tensor | None, **values: Any
+    ) -> None:
         """Adds an operator with weights; its MACs are those of one output element times the outputs."""
         scheme = weight.source.scheme
         narrow = weight.scale is not None or scheme == "post" or (scheme == "dynamic" and kind == "linear")
@@ -279,8 +281,8 @@ def assemble(
     uses = Counter(id(tensor) for call in calls for tensor in _tensors(call.args))
     uses[id(output)] += 1
     state = _Assembly(len(example), scheme, sources, uses)
-    first = next((sources[id(tensor)].scheme for call in calls for tensor in _tensors(call.args) if id(tensor) in sources),
-                 scheme)  # fmt: skip
+    parameters = (sources[id(tensor)] for call in calls for tensor in _tensors(call.args) if id(tensor) in sources)
+    first = next((source.scheme for source in parameters), scheme)
     state.activations.append(Activation(tuple(example.shape[1:]), 1 if first == "post" else 4))
     state.static.update({0} if first == "post" else ())
     state.known[id(example)] = 0
@@ -406,8 +408,9 @@ def _clamp(state: _Assembly, call: Call) -> None:
 
 def _bounds(call: Call) -> tuple[float, float]:
     """Of hardtanh; PyTorch leaves out what is at its default."""
-    low, high = (*call.args[1:], *(-1.0, 1.0)[len(call.args) - 1 :])
-    return float(low), float(high)
+    given = [float(bound) for bound in call.args[1:]]
+    low, high = [*given, *[-1.0, 1.0][len(given) :]]
+    return low, high
 
 
 def _bounded(operator: Operator) -> bool:
@@ -474,7 +477,9 @@ def _quantize(state: _Assembly, call: Call) -> None:
     position = found.activation if isinstance(found, _Padded) else found
     assert isinstance(position, int), "only activations are quantized while the network runs"
     group = state.sharing(position)
-    known = {(state.activations[member].scale, state.activations[member].zero_point) for member in group & state.quantized}
+    known = {
+        (state.activations[member].scale, state.activations[member].zero_point) for member in group & state.quantized
+    }
     if known - {(scale, zero_point)}:
         raise _Unsupported("an activation has two different scales")
     state.narrow(group, scale=scale, zero_point=zero_point)
@@ -542,7 +547,7 @@ def _where(module: nn.Module, example: Tensor, position: int | None) -> str:
 
     hooks = []
     for name, part in module.named_modules():
-        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))  # type: ignore[misc]
+        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
         hooks.append(part.register_forward_hook(lambda *_: stack.pop() and None))
     try:
         with torch.no_grad(), Watcher():

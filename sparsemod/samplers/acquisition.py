@@ -66,9 +66,10 @@ class Acquisition:
         """Objective values in units of the reference point, (T, M); dominated rows included."""
         study = self._study
         trials = [trial for trial in study.completed() if study.obeys_limits(trial.score)]
-        candidates = [trial.candidate for trial in trials] + study.pending
+        pending = [candidate for candidate in study.pending if self._screen.can_build(candidate.parameters)]
+        candidates = [trial.candidate for trial in trials] + pending
         scores: list[Mapping[str, float]] = [trial.score for trial in trials]
-        scores += [self._screen.costs(candidate.parameters) for candidate in study.pending]
+        scores += [self._screen.costs(candidate.parameters) for candidate in pending]
         if not candidates:
             return np.empty((0, len(study.objectives)))
         believed = np.exp(self._predict(candidates)[0])
@@ -94,7 +95,7 @@ def greedily(study: Study, n: int, propose: Callable[[Study], Candidate | None])
 
 def _uncertain_objective(study: Study, screen: Screen) -> str:
     """The one objective that the costs do not give."""
-    costs = screen.costs(study.candidates[0].parameters)
+    costs = screen.costs(study.completed()[0].candidate.parameters)
     unknown = [name for name in study.objectives if name not in costs]
     if len(unknown) != 1:
         raise InputError(

@@ -29,6 +29,7 @@ class Pool:
         """Adds candidates, given by their parameters in canonical form."""
         for parameters in many:
             key = identity(parameters)
-            if key not in self._seen and self._screen.misfit(parameters) is None:
+            fits = key not in self._seen and self._screen.can_build(parameters) and not self._screen.misfit(parameters)
+            if fits:
                 self.candidates.append(Candidate(self._number, parameters, self._epochs, self._origin, parent))
             self._seen.add(key)

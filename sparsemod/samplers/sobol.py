@@ -73,7 +73,7 @@ class Sobol:
             for point in self._engine.draw(64).numpy():
                 parameters = self.space.from_unit(point)
                 key = identity(parameters)
-                if key not in self._known and self._screen.misfit(parameters) is None:
+                if key not in self._known and self._may_fit(parameters):
                     self._feasible.append(parameters)
                     misses = 0
                 else:
@@ -81,6 +81,10 @@ class Sobol:
                 self._known.add(key)
             self._exhausted = misses >= _PATIENCE
         return len(self._feasible) >= n
+
+    def _may_fit(self, parameters: Parameters) -> bool:
+        """A candidate whose builder raises is proposed too: it fails in its trial, where it is recorded and shown."""
+        return not self._screen.can_build(parameters) or self._screen.misfit(parameters) is None
 
 
 def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) -> str:

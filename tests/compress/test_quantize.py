@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sparsemod.compress.quantize import lower
 from sparsemod.cost import cost
@@ -29,12 +29,12 @@ class Calls(nn.Module):
 
 
 def dynamic(module: nn.Module) -> nn.Module:
-    module.quant_scheme = "dynamic"  # type: ignore[assignment]
+    module.quant_scheme = "dynamic"
     return module
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, act: nn.Module | None = None, **options: object) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, bias=False, **options)  # type: ignore[arg-type]
+    conv = nn.Conv2d(inputs, outputs, kernel, bias=False, **options)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), act or nn.ReLU())
 
 
@@ -55,7 +55,9 @@ def branched(x: Tensor, stem: nn.Module, branch: nn.Module, head: nn.Module) -> 
 IMAGE = (3, 8, 8)
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "plain": (
-        lambda: nn.Sequential(block(3, 8), nn.MaxPool2d(2), block(8, 6, 2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 5)),
+        lambda: nn.Sequential(
+            block(3, 8), nn.MaxPool2d(2), block(8, 6, 2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 5)
+        ),
         IMAGE,
     ),
     "separable": (
@@ -73,11 +75,15 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         IMAGE,
     ),
     "even kernels": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 4, padding="same"), nn.ReLU(), nn.Conv2d(4, 4, 2, padding="same"), nn.Flatten()),
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 4, padding="same"), nn.ReLU(), nn.Conv2d(4, 4, 2, padding="same"), nn.Flatten()
+        ),
         IMAGE,
     ),
     "zero padding": (
-        lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(396, 5)),
+        lambda: nn.Sequential(
+            nn.ZeroPad2d((0, 1, 2, 1)), nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(396, 5)
+        ),
         IMAGE,
     ),
     "one axis": (
@@ -88,26 +94,36 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (3, 16),
     ),
     "linear": (
-        lambda: nn.Sequential(nn.Linear(20, 16), nn.BatchNorm1d(16), nn.ReLU6(), nn.Dropout(), nn.Linear(16, 5, bias=False)),
+        lambda: nn.Sequential(
+            nn.Linear(20, 16), nn.BatchNorm1d(16), nn.ReLU6(), nn.Dropout(), nn.Linear(16, 5, bias=False)
+        ),
         (20,),
     ),
     "standalone activations": (
-        lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.AvgPool2d(3), nn.ReLU6(), nn.Flatten()),
+        lambda: nn.Sequential(
+            nn.ReLU(), nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.AvgPool2d(3), nn.ReLU6(), nn.Flatten()
+        ),
         IMAGE,
     ),
     "two bounds": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU6(), nn.Flatten()), IMAGE),
     "two readers": (
         lambda: Calls(
-            lambda x, c, l: l((F.relu((y := c(x)).clone()) + y).flatten(1)), nn.Conv2d(3, 4, 3), nn.Linear(144, 5)
+            lambda x, c, head: head((F.relu((y := c(x)).clone()) + y).flatten(1)), nn.Conv2d(3, 4, 3), nn.Linear(144, 5)
         ),
         IMAGE,
     ),
     "shared layer": (
-        lambda: Calls(lambda x, c, l: l(c(F.relu(c(x))).flatten(1)), nn.Conv2d(3, 3, 3, padding=1), nn.Linear(192, 5)),
+        lambda: Calls(
+            lambda x, c, head: head(c(F.relu(c(x))).flatten(1)), nn.Conv2d(3, 3, 3, padding=1), nn.Linear(192, 5)
+        ),
         IMAGE,
     ),
     "mean and squeeze": (
-        lambda: Calls(lambda x, c, l: l(F.relu(c(x)).mean((2, 3), keepdim=True).squeeze()), nn.Conv2d(3, 8, 3), nn.Linear(8, 5)),
+        lambda: Calls(
+            lambda x, c, head: head(F.relu(c(x)).mean((2, 3), keepdim=True).squeeze()),
+            nn.Conv2d(3, 8, 3),
+            nn.Linear(8, 5),
+        ),
         IMAGE,
     ),
     "dynamic head": (lambda: nn.Sequential(block(3, 8), nn.Flatten(), dynamic(nn.Linear(288, 5))), IMAGE),
@@ -125,9 +141,18 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         IMAGE,
     ),
-    "dynamic branch": (lambda: Calls(joined, nn.Conv2d(3, 8, 3), dynamic(nn.Conv2d(3, 8, 3)), nn.Linear(288, 5)), IMAGE),
-    "dynamic trunk": (lambda: Calls(branched, dynamic(nn.Conv2d(3, 8, 3)), nn.Conv2d(8, 8, 3), nn.Linear(128, 5)), IMAGE),
-    "all dynamic": (lambda: dynamic(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))), IMAGE),
+    "dynamic branch": (
+        lambda: Calls(joined, nn.Conv2d(3, 8, 3), dynamic(nn.Conv2d(3, 8, 3)), nn.Linear(288, 5)),
+        IMAGE,
+    ),
+    "dynamic trunk": (
+        lambda: Calls(branched, dynamic(nn.Conv2d(3, 8, 3)), nn.Conv2d(8, 8, 3), nn.Linear(128, 5)),
+        IMAGE,
+    ),
+    "all dynamic": (
+        lambda: dynamic(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))),
+        IMAGE,
+    ),
 }
 
 
@@ -238,7 +263,7 @@ def test_head_that_chose_dynamic_reads_int8_and_writes_float() -> None:
 def test_lowering_leaves_the_module_as_it_was(scheme: str) -> None:
     module, x = network("residual")
     module.train()
-    module.parts[0].eval()  # type: ignore[union-attr,index]
+    module.parts[0].eval()
     weights, modes = copy.deepcopy(module.state_dict()), [part.training for part in module.modules()]
     inputs = x.clone()
     lower(module, [x], scheme)
@@ -294,8 +319,8 @@ def test_channel_that_is_all_but_pruned_keeps_its_bias(tiny: float) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten())
     with torch.no_grad():
-        module[0].weight[1] = tiny  # type: ignore[index]
-        module[0].bias.copy_(torch.tensor([0.1, 5.0, -0.1]))  # type: ignore[union-attr]
+        module[0].weight[1] = tiny
+        module[0].bias.copy_(torch.tensor([0.1, 5.0, -0.1]))
     x = torch.randn(16, 2, 4, 4)
     graph = lower(module, [x])
     step = graph.activations[graph.output].scale
@@ -318,7 +343,7 @@ def test_dead_network_lowers_to_a_constant() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_weight_that_is_not_finite_is_infeasible(scheme: str, value: float) -> None:
     module, x = network("plain")
-    module[5].weight.data[0, 0] = value  # type: ignore[index]
+    module[5].weight.data[0, 0] = value
     with pytest.raises(Infeasible, match="a trained weight is NaN or infinite; a smaller learning rate may help"):
         lower(module, [x], scheme)
 
@@ -327,7 +352,9 @@ def test_activation_that_is_not_finite_is_infeasible() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     for parameter in module.parameters():
         nn.init.constant_(parameter, 1e25)
-    with pytest.raises(Infeasible, match="an activation is NaN or infinite on the calibration data; a smaller learning"):
+    with pytest.raises(
+        Infeasible, match="an activation is NaN or infinite on the calibration data; a smaller learning"
+    ):
         lower(module, [torch.rand(4, 4)])
     with pytest.raises(Infeasible, match="an activation is NaN or infinite"):
         lower(nn.Linear(2, 2), [torch.full((4, 2), float("nan"))])
@@ -348,7 +375,9 @@ def test_operator_that_cannot_be_costed_is_an_input_error() -> None:
 @pytest.mark.parametrize("scheme", ["post", "dynamic", "both"])
 def test_layer_that_quantization_does_not_see_is_an_input_error(scheme: str) -> None:
     module = Calls(lambda x, linear: x @ linear.weight.t(), nn.Linear(4, 3))
-    with pytest.raises(InputError, match=r"parts.0: the trace sees linear .* and quantization linear .* modules of torch.nn"):
+    with pytest.raises(
+        InputError, match=r"parts.0: the trace sees linear .* and quantization linear .* modules of torch.nn"
+    ):
         lower(module, [torch.randn(4, 4)], scheme)
     assert len(lower(module, [torch.randn(4, 4)], "none").operators) == 1
 

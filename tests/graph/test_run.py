@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sparsemod.compress.quantize import lower
 from sparsemod.graph import Activation, Graph, Operator, run
@@ -46,7 +46,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         (2, 11, 11),
     ),
-    "overlapping dilated pool": (lambda: nn.Sequential(nn.MaxPool2d((2, 3), (1, 2), (1, 1), (2, 1)), nn.Flatten()), (3, 7, 8)),
+    "overlapping dilated pool": (
+        lambda: nn.Sequential(nn.MaxPool2d((2, 3), (1, 2), (1, 1), (2, 1)), nn.Flatten()),
+        (3, 7, 8),
+    ),
     "one axis": (
         lambda: nn.Sequential(
             *(nn.Conv1d(3, 6, 4, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 4, 3, stride=2), nn.AvgPool1d(2)),
@@ -88,8 +91,7 @@ def step(graph: Graph, operator: Operator, inputs: list[Array]) -> Array:
     if operator.kind == "max_pool":
         return pooled(operator, inputs[0], target.shape[1:])
     shifted = [
-        value - graph.activations[position].zero_point
-        for value, position in zip(inputs, operator.inputs, strict=True)
+        value - graph.activations[position].zero_point for value, position in zip(inputs, operator.inputs, strict=True)
     ]
     assert operator.multiplier is not None
     assert operator.shift is not None
@@ -289,7 +291,9 @@ def test_global_average_over_many_pixels_is_exact() -> None:
 
 def test_float_operators_read_and_write_integers() -> None:
     """A float layer between two int8 activations: 2 x + 0.5, in steps of 0.5 and 0.25."""
-    operator = Operator("linear", "a", (0,), 1, weight=torch.tensor([[2.0]]), weight_itemsize=4, bias=torch.tensor([0.5]))
+    operator = Operator(
+        "linear", "a", (0,), 1, weight=torch.tensor([[2.0]]), weight_itemsize=4, bias=torch.tensor([0.5])
+    )
     graph = Graph((operator,), (Activation((1,), 1, 0.5, 3), Activation((1,), 1, 0.25, -4)))
     assert run(graph, torch.tensor([[1.1], [-0.8], [100.0]])).flatten().tolist() == [2.5, -1.5, 131 * 0.25]
 
@@ -314,6 +318,10 @@ def test_addition_uses_both_scales() -> None:
         low=-128.0,
         high=127.0,
     )
-    halves = Operator("linear", "half", (0,), 1, weight=torch.tensor([[1.0]]), weight_itemsize=4, bias=torch.tensor([-0.5]))
-    graph = Graph((halves, operator), (Activation((1,), 1, 1.0, 7), Activation((1,), 1, 0.5, -9), Activation((1,), 1, 2.0, 5)))
+    halves = Operator(
+        "linear", "half", (0,), 1, weight=torch.tensor([[1.0]]), weight_itemsize=4, bias=torch.tensor([-0.5])
+    )
+    graph = Graph(
+        (halves, operator), (Activation((1,), 1, 1.0, 7), Activation((1,), 1, 0.5, -9), Activation((1,), 1, 2.0, 5))
+    )
     assert run(graph, torch.tensor([[3.0], [-3.0], [0.0]])).flatten().tolist() == [6.0, -6.0, 0.0]

@@ -1,0 +1,100 @@
+"""What holds for every sampler."""
+
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from sparsemod.cost.screen import Screen
+from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
+from sparsemod.space import identity
+from sparsemod.study import Candidate, Study, Trial
+from sparsemod.testing import check_sampler
+
+Make = Callable[[Screen, int], Sampler]
+Grow = Callable[[Study, Sampler, int], Study]
+Reload = Callable[[Study], Study]
+
+MAKERS: dict[str, Make] = {
+    "sobol": lambda screen, seed: Sobol(screen.problem.space, screen, 5, seed),
+    "bayes": lambda screen, seed: Bayes(screen.problem.space, screen, 5, seed),
+    "morph": lambda screen, seed: Morph(screen.problem.space, screen, 5, seed, screen.problem.morphisms),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make(name: str) -> Make:
+    return MAKERS[name]
+
+
+@pytest.fixture
+def begun(study: Study, screen: Screen, grow: Grow) -> Study:
+    """Eight trials, of which one failed and one was infeasible, and a pending candidate."""
+    sobol = Sobol(screen.problem.space, screen, 5, 0)
+    grow(study, sobol, 8)
+    failed, infeasible, pending = sobol.ask(study, 3)
+    study.add(Trial(failed, "failed", reason="out of memory"))
+    study.add(Trial(infeasible, "infeasible", reason="too deep"))
+    study.propose(pending)
+    return study
+
+
+def test_proposals_are_new_members_within_the_limits(name: str, make: Make, begun: Study, screen: Screen) -> None:
+    asked = list(make(screen, 0).ask(begun, 4))
+    assert [candidate.number for candidate in asked] == [11, 12, 13, 14]
+    assert {candidate.origin for candidate in asked} == {name}
+    assert {candidate.epochs for candidate in asked} == {5}
+    space = screen.problem.space
+    for candidate in asked:
+        assert space.mistakes(candidate.parameters) == []
+        assert candidate.parameters == space.canonical(candidate.parameters)
+        assert screen.misfit(candidate.parameters) is None
+    identities = {identity(candidate.parameters) for candidate in [*begun.candidates, *asked]}
+    assert len(identities) == 15
+
+
+def test_ask_never_changes_the_study(make: Make, begun: Study, screen: Screen) -> None:
+    before = pickle.dumps([begun.trials, begun.pending, begun.candidates, begun.limits, begun.reference])
+    make(screen, 0).ask(begun, 3)
+    assert pickle.dumps([begun.trials, begun.pending, begun.candidates, begun.limits, begun.reference]) == before
+
+
+def test_asking_for_three_is_asking_three_times(make: Make, begun: Study, screen: Screen) -> None:
+    together = list(make(screen, 0).ask(begun, 3))
+    one_by_one: list[Candidate] = []
+    for _ in range(3):
+        one_by_one += make(screen, 0).ask(begun, 1)
+        begun.propose(one_by_one[-1])
+    assert one_by_one == together
+
+
+def test_fresh_sampler_on_a_reloaded_study_goes_on_alike(
+    make: Make, study: Study, new_screen: Callable[[], Screen], grow: Grow, reloaded: Reload
+) -> None:
+    """Also around the trials 10 and 20, at which the surrogate is fitted anew."""
+    screen = new_screen()
+    grow(study, Sobol(screen.problem.space, screen, 5, 0), 5)
+    lasting = make(screen, 0)
+    for size in range(5, 23):
+        if size in (5, 8, 9, 10, 11, 19, 20, 21):
+            assert make(new_screen(), 0).ask(reloaded(study), 2) == lasting.ask(study, 2), size
+        grow(study, lasting, 1)
+
+
+def test_seed_decides(make: Make, begun: Study, screen: Screen) -> None:
+    asked = [make(screen, seed).ask(begun, 3) for seed in (0, 0, 1)]
+    assert asked[0] == asked[1]
+    assert asked[0] != asked[2]
+
+
+def test_nothing_is_asked_for(make: Make, begun: Study, screen: Screen) -> None:
+    assert list(make(screen, 0).ask(begun, 0)) == []
+
+
+def test_shipped_check_finds_no_fault(make: Make, begun: Study, screen: Screen) -> None:
+    assert check_sampler(lambda: make(screen, 0), begun, screen) == []
