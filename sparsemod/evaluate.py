@@ -98,9 +98,8 @@ def _score(
     rng = torch.Generator().manual_seed(seed)
     (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
 
-    graph = lower(
-        network.eval().to(memory_format=torch.contiguous_format), _calibration(data, collate), config.train.quant_scheme
-    )
+    network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
+    graph = lower(network, _calibration(data, collate), config.train.quant_scheme)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     wrong = error(functools.partial(run, graph), data.validation, collate)
     score = _checked({"error": wrong, **measure(graph, config), **own}, config)

@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -106,18 +108,32 @@ class RayExecutor(Executor):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
-        self._ray = ray
         options: dict[str, Any] = {"address": address} if address else {"num_cpus": count, "include_dashboard": False}
-        environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
-        ray.init(ignore_reinit_error=True, log_to_driver=False, runtime_env=environment, **options)
-        self._options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 2}
+        variables = {"OMP_NUM_THREADS": "1"}
+        if not address:
+            variables["PYTHONPATH"] = os.pathsep.join(sys.path)  # the worker finds the modules that this process does
+        try:
+            ray.init(ignore_reinit_error=True, log_to_driver=False, runtime_env={"env_vars": variables}, **options)
+        except (ConnectionError, ray.exceptions.RayError) as error:
+            raise InputError(f"there is no Ray cluster at [RUN] address {address!r}: {error}") from error
+        self._ray = ray
+        self._call: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(_call)
+        self._running: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """The call as one Ray task."""
-        task = self._ray.remote(**self._options)(fn)
-        future: Future[T] = task.remote(*args, **kwargs).future()
+        future: Future[T] = self._call.remote(fn, *args, **kwargs).future()
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leaves the cluster; a local one ends."""
+        if wait and not cancel_futures:
+            futures.wait(list(self._running))
         self._ray.shutdown()
+
+
+def _call(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """A plain function, as Ray wants it, for any callable."""
+    return fn(*args, **kwargs)

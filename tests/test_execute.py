@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparsemod.config import RunSection, from_keywords
+from sparsemod.config import from_keywords
+from sparsemod.config.sections import RunSection
 from sparsemod.errors import ConfigError, InputError
 from sparsemod.evaluate import Outcome, evaluate
 from sparsemod.execute import SerialExecutor, abandon, open_executor, process_pool, workers
@@ -57,9 +58,10 @@ def ends_within(process: int, seconds: float) -> bool:
     return not is_running(process)
 
 
-@pytest.fixture(
-    scope="module", params=["serial", "processes", pytest.param("ray", marks=pytest.mark.ray)], ids=lambda name: name
-)
+EXECUTORS = ("serial", "processes", pytest.param("ray", marks=pytest.mark.ray))
+
+
+@pytest.fixture(scope="module", params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     with open_executor(from_keywords(executor=request.param, workers=2)) as executor:
         yield executor
@@ -93,6 +95,12 @@ def test_futures_can_be_waited_for(executor: Executor) -> None:
     futures = {executor.submit(nap, 0.01 * n) for n in range(3)}
     done, running = wait(futures, timeout=60)
     assert (done, running) == (futures, set())
+
+
+def test_leaving_waits_for_what_is_running(name: str) -> None:
+    with open_executor(from_keywords(executor=name, workers=1)) as executor:
+        futures = [executor.submit(nap, 0.1) for _ in range(2)]
+    assert [future.result(timeout=0) for future in futures] == [0.1, 0.1]
 
 
 def test_evaluation_is_the_same_everywhere(executor: Executor) -> None:
@@ -225,6 +233,7 @@ def test_ray_survives_a_worker_that_is_killed() -> None:
 
 
 @pytest.mark.ray
-def test_ray_refuses_an_address_where_nothing_listens() -> None:
-    with pytest.raises(InputError, match="no Ray cluster at '127.0.0.1:1'"):
-        open_executor(from_keywords(executor="ray", address="127.0.0.1:1"))
+def test_ray_refuses_to_search_without_the_cluster_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match="there is no Ray cluster at \\[RUN\\] address 'auto'"):
+        open_executor(from_keywords(executor="ray", address="auto"))

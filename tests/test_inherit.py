@@ -41,17 +41,22 @@ def skips(network: nn.Module) -> list[type]:
     return [type(block.skip) for block in network.blocks]
 
 
-def families(morphism: Morphism, grows: tuple[str, ...]) -> Iterator[tuple[Parameters, Parameters, nn.Module, nn.Module]]:
+def families(
+    morphism: Morphism, grows: tuple[str, ...]
+) -> Iterator[tuple[Parameters, Parameters, nn.Module, nn.Module]]:
     """Random parents, children that the morphism grew in one of the parameters, and the networks of both.
 
-    A skip connection that turns from the identity to a convolution or back changes the function: such pairs are left out.
+    A skip connection that turns from the identity to a convolution or back changes the function: such pairs are left
+    out.
     """
     rng = np.random.default_rng(0)
     found = 0
     while found < PAIRS:
         parent = SPACE.sample(rng)
         child = morphism(parent, SPACE, rng)
-        if child is None or not any(child.get(name, 0) > parent.get(name, 0) for name in parent if name.endswith(grows)):
+        if child is None or not any(
+            child.get(name, 0) > parent.get(name, 0) for name in parent if name.endswith(grows)
+        ):
             continue
         try:
             networks = trained(parent, found), built(child, found + 1).eval()

@@ -71,7 +71,10 @@ def test_equal_generators_give_equal_weights() -> None:
     first, second, other = with_batch_norm(), with_batch_norm(), with_batch_norm()
     for network, seed in ((first, 0), (second, 0), (other, 1)):
         train(network, halves(), PARAMETERS, epochs=2, rng=generator(seed))
-    assert all(torch.equal(one, two) for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
     assert not torch.equal(first[0].weight, other[0].weight)
 
 

@@ -79,7 +79,6 @@ def _buffers(graph: Graph, owner: Sequence[int]) -> list[_Buffer]:
         born.setdefault(owner[operator.output], step)
         for position in (*operator.inputs, operator.output):
             dies[owner[position]] = step
-    dies[owner[graph.output]] = len(graph.operators)
     return [
         _Buffer(position, _aligned(graph.activations[position].nbytes), born[position], dies[position])
         for position in born

@@ -100,6 +100,12 @@ class Graph:
     activations: Sequence[Activation]
     sparsity: float = 0.0
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """Runs the network: real inputs (N, *input shape) to real outputs (N, *output shape); see `graph.run`."""
+        from sparsemod.graph.run import run
+
+        return run(self, x)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, pruned weights included."""

@@ -233,9 +233,9 @@ class _Assembly:
         scheme = weight.source.scheme
         narrow = weight.scale is not None or scheme == "post" or (scheme == "dynamic" and kind == "linear")
         macs = call.output[0].numel() * weight.value[0].numel()
-        self.new(call, kind, [source], weight.source.name, macs=macs, weight=weight.value.detach(),
+        self.new(call, kind, [source], weight.source.name, macs=macs, weight=weight.value.detach().clone(),
                  weight_itemsize=1 if narrow else 4, weight_scale=weight.scale,
-                 bias=None if bias is None else self.constant(bias).value.detach(), **values)  # fmt: skip
+                 bias=None if bias is None else self.constant(bias).value.detach().clone(), **values)  # fmt: skip
         output = len(self.activations) - 1
         self.static.discard(output)
         self.activations[output] = replace(self.activations[output], itemsize=4)

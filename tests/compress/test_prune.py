@@ -10,7 +10,12 @@ def network(seed: int = 0) -> nn.Sequential:
     """72 + 32 weights that can be pruned."""
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
     )
 
 
@@ -62,7 +67,15 @@ def test_classifier_is_pruned_too_and_biases_and_norms_are_not() -> None:
     PruningRamp(module, 0.4)(1, 1)
     assert int((module[-1].weight == 0).sum()) == 32
     kept = [name for name, value in module.state_dict().items() if value.dim() < 2]
-    assert kept == ["0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked", "5.bias"]
+    assert kept == [
+        "0.bias",
+        "1.weight",
+        "1.bias",
+        "1.running_mean",
+        "1.running_var",
+        "1.num_batches_tracked",
+        "5.bias",
+    ]
     assert all(torch.equal(module.state_dict()[name], before[name]) for name in kept)
 
 

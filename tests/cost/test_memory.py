@@ -28,8 +28,7 @@ def lifetimes(graph: Graph) -> dict[int, tuple[int, int]]:
         for position in (*operator.inputs, operator.output):
             first, _ = found.get(owner[position], (step, step))
             found[owner[position]] = (first, step)
-    first, _ = found[owner[graph.output]]
-    return found | {owner[graph.output]: (first, len(graph.operators))}
+    return found
 
 
 def test_chain_holds_input_and_output_of_one_operator() -> None:

@@ -12,7 +12,7 @@ from sparsemod.config import Config, from_keywords
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, over_limits, target_sparsity
 from sparsemod.device import DEVICES
-from sparsemod.errors import Infeasible, InputError
+from sparsemod.errors import BuilderError, Infeasible, InputError
 from sparsemod.graph import trace
 from sparsemod.problem import Problem
 from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace
@@ -156,7 +156,7 @@ def with_keywords(parameters: Parameters, input_shape: tuple[int, ...], num_clas
 
 
 def with_items(parameters: Parameters, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    return perceptron({name: value for name, value in parameters.items()}, input_shape, num_classes)  # noqa: C416
+    return perceptron({name: value for name, value in parameters.items()}, input_shape, num_classes)
 
 
 def with_get(parameters: Parameters, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -180,7 +180,17 @@ def with_copy(parameters: Parameters, input_shape: tuple[int, ...], num_classes:
 
 @pytest.mark.parametrize(
     "build",
-    [perceptron, with_dict, with_stars, with_keywords, with_items, with_get, with_membership, with_deep_copy, with_copy],
+    [
+        perceptron,
+        with_dict,
+        with_stars,
+        with_keywords,
+        with_items,
+        with_get,
+        with_membership,
+        with_deep_copy,
+        with_copy,
+    ],
 )
 def test_builder_may_read_its_parameters_in_any_way(build: Build) -> None:
     """A candidate's costs do not depend on what was screened before it."""
@@ -256,9 +266,26 @@ def test_builder_that_ignores_the_number_of_classes_is_refused() -> None:
     )
 
 
-def test_other_errors_of_a_builder_keep_their_traceback() -> None:
-    with pytest.raises(KeyError, match="depth_width"):
-        screen().misfit({**PLAIN, "deep": True})
+def test_other_error_of_a_builder_is_named_with_its_cause() -> None:
+    broken = {**PLAIN, "deep": True}
+    with pytest.raises(BuilderError, match=r"^build raised KeyError: 'depth_width'$") as caught:
+        screen().misfit(broken)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert [screen().can_build(parameters) for parameters in (PLAIN, broken)] == [True, False]
+
+
+def test_infeasible_or_too_large_candidates_can_be_built() -> None:
+    def never(parameters: Parameters, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        raise Infeasible("too deep")
+
+    assert screen(never).can_build(PLAIN)
+    assert screen(model_size=1).can_build(PLAIN)
+
+
+def test_other_error_of_the_problems_costs_is_named_with_its_cause() -> None:
+    problem = Problem(SPACE, costs=lambda parameters: {"energy": 1 / 0}, objective=lambda candidate: {"error": 0.5})
+    with pytest.raises(BuilderError, match=r"^costs raised ZeroDivisionError: division by zero$"):
+        Screen(problem, Config()).misfit(PLAIN)
 
 
 def test_costs_of_the_problem_replace_those_of_a_network() -> None:

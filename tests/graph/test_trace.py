@@ -79,7 +79,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (3, 8, 8),
     ),
     "linear": (lambda: nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 5, bias=False)), (20,)),
-    "linear batch norm": (lambda: nn.Sequential(nn.Linear(20, 16), nn.BatchNorm1d(16), nn.ReLU()), (20,)),
+    "linear batch norm": (lambda: nn.Sequential(nn.Linear(20, 16), nn.BatchNorm1d(16, eps=0.1), nn.ReLU()), (20,)),
     "conv1d": (
         lambda: nn.Sequential(
             nn.Conv1d(3, 8, 3),
@@ -239,6 +239,25 @@ def test_activation_is_fused_into_the_operator_before_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_calls_in_place_give_the_same_graph(device: str) -> None:
+    def forward(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
+        y = F.relu(first(x))
+        return F.relu(F.relu6(F.max_pool2d(y, 2)) + second(y))
+
+    def forward_in_place(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
+        y = F.relu(first(x), inplace=True)
+        z = F.relu6(F.max_pool2d(y, 2), inplace=True)
+        z += second(y)
+        return F.relu(z, inplace=True)
+
+    layers = [nn.Conv2d(3, 4, 3).to(device), nn.Conv2d(4, 4, 2, stride=2).to(device)]
+    expected, found = (trace(Calls(function, *layers), (3, 8, 8)) for function in (forward, forward_in_place))
+    assert [operator.kind for operator in expected.operators] == ["conv", "max_pool", "relu", "conv", "add"]
+    assert outline(found) == outline(expected)
+    assert found.activations == expected.activations
+
+
 def test_bounds_of_every_activation() -> None:
     layers = [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(), nn.Hardtanh(-2), nn.Hardtanh(-1, 2), nn.Hardtanh(-3, 4)]
     graphs = [trace(nn.Sequential(nn.Linear(2, 2), layer), (2,)) for layer in layers]
@@ -334,6 +353,16 @@ def test_weights_are_left_as_they_were() -> None:
     before = copy.deepcopy(module.state_dict())
     run(trace(module, (3, 8, 8), "none"), torch.randn(2, 3, 8, 8))
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_graph_keeps_its_values_when_the_module_goes_on_training() -> None:
+    module, x = nn.Linear(3, 2), torch.randn(4, 3)
+    graph = trace(module, (3,), "none")
+    before = run(graph, x)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    assert torch.equal(run(graph, x), before)
 
 
 class Recurrent(nn.Module):

@@ -86,7 +86,15 @@ def test_parameters_of_what_is_not_there_are_inactive() -> None:
 
 def test_every_choice_appears_in_random_members() -> None:
     seen = Counter(f"{name.split('_')[-1]}={value}" for parameters in members() for name, value in parameters.items())
-    for expected in ("type=conv", "type=downsampled", "type=separable", "stride=1", "stride=2", "skip=True", "skip=False"):
+    for expected in (
+        "type=conv",
+        "type=downsampled",
+        "type=separable",
+        "stride=1",
+        "stride=2",
+        "skip=True",
+        "skip=False",
+    ):
         assert seen[expected] > 20, expected
     for expected in ("pool=True", "pool=False", "rate=2", "rate=3", "rate=4", "blocks=2", "layers=3", "layers=0"):
         assert seen[expected] > 20, expected
@@ -280,7 +288,12 @@ def test_new_block_is_like_the_last_without_stride_and_pooling() -> None:
     assert len(children) > 5  # the others would have no block
     for child in children:
         assert (child["blocks"], child["b2_stride"], child["b2_pool"]) == (2, 1, False)
-        assert (child["b2_layers"], child["b2_l1_type"], child["b2_l1_filters"], child["b2_l1_kernel"]) == (1, "conv", 4, 3)
+        assert (child["b2_layers"], child["b2_l1_type"], child["b2_l1_filters"], child["b2_l1_kernel"]) == (
+            1,
+            "conv",
+            4,
+            3,
+        )
         assert all(child[name] == value for name, value in parent.items() if name != "blocks")
 
 

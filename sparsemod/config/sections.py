@@ -1,0 +1,189 @@
+"""The keys of a configuration. Each is one dataclass field: name, type, default, bounds and help stand here alone."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from sparsemod.config.values import Bytes, Milliseconds, Names, Seconds, text
+from sparsemod.device import DEVICES, Device
+from sparsemod.objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from sparsemod.problem import Problem
+
+
+def _key(default: Any, help: str, **rules: Any) -> Any:
+    """A configuration key: `at_least`, `at_most`, `one_of` bound its value."""
+    return field(default=default, metadata={"help": help, **rules})
+
+
+@dataclass(frozen=True)
+class DefaultSection:
+    """What to do with the configuration."""
+
+    train: bool = _key(True, "true: search with [TRAIN]; false: test one found network with [TEST]")
+
+
+@dataclass(frozen=True)
+class TrainSection:
+    """The search."""
+
+    name: str = _key("study", "name of the study, a folder below root")
+    root: str = _key("results", "folder for results, relative to where the command runs")
+    r1: int = _key(20, "candidates of the quasi-random stage", at_least=0)
+    r2: int = _key(20, "rounds of the Gaussian-process stage", at_least=0)
+    r3: int = _key(20, "rounds of the morphism stage", at_least=0)
+    epochs1: int = _key(1, "epochs per candidate in the quasi-random stage", at_least=1)
+    epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
+    epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
+    objectives: Names = _key(
+        Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names"
+    )
+    batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
+    quant_scheme: str = _key(
+        "post",
+        "post: int8; dynamic: int8 weights of linear layers; both: each module says; none: float32",
+        one_of=("post", "dynamic", "both", "none"),
+    )
+    pruning: bool = _key(True, "prune to the target sparsity `prune_threshold` while training")
+    morphisms: bool = _key(True, "false skips the morphism stage")
+    splitter: bool = _key(False, "cut sequences into windows of the searched parameter `max_len` before collating")
+    flops: float = _key(
+        0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0
+    )
+    max_error: float = _key(
+        1.0, "errors from here on count nothing: the reference point of the hypervolume", above=0, at_most=1
+    )
+    seed: int = _key(0, "of every random number of the search", at_least=0, at_most=2**32 - 1)
+    tolerance: float = _key(
+        0.0,
+        "a stage ends when the hypervolume grew by less than this share over `patience` rounds; 0: never",
+        at_least=0,
+    )
+    patience: int = _key(10, "rounds over which `tolerance` is measured", at_least=1)
+    time_limit: Seconds = _key(Seconds(0), "wall-clock limit of the search, such as 20 min or 2 h; 0: none", at_least=0)
+    min_error: float = _key(
+        0.0, "stop once a network within the limits has at most this error; 0: never", at_least=0, at_most=1
+    )
+    max_failures: int = _key(5, "stop after this many failed candidates in a row", at_least=1)
+    debug: bool = _key(False, "show the full traceback of every failed candidate")
+
+
+@dataclass(frozen=True)
+class TestSection:
+    """The test of one found network."""
+
+    __test__ = False
+
+    name: str = _key("study", "name of the study")
+    root: str = _key("results", "folder for results")
+    arm: int = _key(-1, "number of the candidate to retrain and test; -1: every network of the front", at_least=-1)
+    epochs: int = _key(20, "epochs to retrain on train + validation", at_least=1)
+    objectives: Names = _key(Names(OBJECTIVES), "as in [TRAIN]")
+    quant_scheme: str = _key("post", "as in [TRAIN]", one_of=("post", "dynamic", "both", "none"))
+    pruning: bool = _key(True, "as in [TRAIN]")
+    splitter: bool = _key(False, "as in [TRAIN]")
+
+
+@dataclass(frozen=True)
+class ProblemSection:
+    """What to search."""
+
+    problem: "str | Problem" = _key(
+        "", "package.module:name or path/to/file.py:name, relative to the configuration file"
+    )
+
+
+@dataclass(frozen=True)
+class DeviceSection:
+    """Where the network must run. A limit left empty is the device's own."""
+
+    device: str = _key("arduino-uno", "preset: " + ", ".join(DEVICES), one_of=tuple(DEVICES))
+    model_size: Bytes | None = _key(None, "flash for the weights, such as 16 KB", above=0)
+    working_memory: Bytes | None = _key(None, "RAM for the activations, such as 2 KB", above=0)
+    latency: Milliseconds | None = _key(None, "time of one inference, such as 20 ms", above=0)
+    cost: str = _key("", "a cost model of your own, `cost(graph, device)`, as module:name or file.py:name")
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """How candidates are evaluated."""
+
+    executor: str = _key("serial", "serial, processes or ray", one_of=("serial", "processes", "ray"))
+    workers: int = _key(0, "candidates evaluated at the same time; 0: one per processor core", at_least=0)
+    gpus_per_candidate: float = _key(0.0, "share of a GPU for each candidate (ray)", at_least=0)
+    address: str = _key("", "Ray cluster: empty for a local one, auto, or ray://host:port")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration, checked.
+
+    Attributes:
+        folder: What the paths of a problem and a cost model are relative to.
+        origins: Where each value came from, by (section, key); `default` for those not in it.
+    """
+
+    default: DefaultSection = DefaultSection()
+    train: TrainSection = TrainSection()
+    test: TestSection = TestSection()
+    problem: ProblemSection = ProblemSection()
+    device: DeviceSection = DeviceSection()
+    run: RunSection = RunSection()
+    folder: Path = Path()
+    origins: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False, hash=False)
+
+    def target(self) -> Device:
+        """The device, with the `flops` model if one is configured."""
+        return dataclasses.replace(DEVICES[self.device.device], flops=self.train.flops or None)
+
+    def limits(self) -> dict[str, float]:
+        """Hard upper limits by objective name: bytes and milliseconds."""
+        own = {name: getattr(self.device, name) for name in ("model_size", "working_memory", "latency")}
+        return self.target().limits() | {name: float(limit) for name, limit in own.items() if limit is not None}
+
+    def study_folder(self) -> Path:
+        """Folder of the study's results."""
+        return Path(self.train.root) / self.train.name
+
+    def test_folder(self) -> Path:
+        """Folder of the study to test."""
+        return Path(self.test.root) / self.test.name
+
+    def items(self) -> list[tuple[str, str, str, str]]:
+        """Section, key, value as it would stand in a file, and origin, of every key."""
+        return [
+            (section, key.name, text(getattr(values, key.name)), self.origins.get((section, key.name), "default"))
+            for section, values in ((name, getattr(self, name.lower())) for name in SECTIONS)
+            for key in fields(values)
+        ]
+
+    def to_ini(self) -> str:
+        """The whole configuration as a file that reads back to the same values."""
+        lines: list[str] = []
+        for section, key, value, _ in self.items():
+            if f"[{section}]" not in lines:
+                lines += ([""] if lines else []) + [f"[{section}]"]
+            lines.append(f"{key} = {value}".rstrip())
+        return "\n".join(lines) + "\n"
+
+
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "DEFAULT": DefaultSection,
+        "TRAIN": TrainSection,
+        "TEST": TestSection,
+        "PROBLEM": ProblemSection,
+        "DEVICE": DeviceSection,
+        "RUN": RunSection,
+    }
+)
+"""Every section of a configuration file, in order."""
+
+
+def keys(section: str) -> list[str]:
+    """Names of the keys of a section."""
+    return [key.name for key in fields(SECTIONS[section])]

@@ -1,0 +1,107 @@
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from sparsemod.config import Config
+from sparsemod.cost.screen import Screen
+from sparsemod.errors import InputError
+from sparsemod.problem import Problem
+from sparsemod.samplers import Bayes, Sampler, Sobol
+from sparsemod.space import Choice, Int, Parameters, SearchSpace
+from sparsemod.study import Candidate, Study, Trial
+
+Grow = Callable[[Study, Sampler, int], Study]
+
+
+@pytest.fixture
+def sobol(problem: Problem, screen: Screen) -> Sobol:
+    return Sobol(problem.space, screen, 5, 0)
+
+
+@pytest.fixture
+def bayes(problem: Problem, screen: Screen) -> Bayes:
+    return Bayes(problem.space, screen, 5, 0)
+
+
+def test_thirty_trials_beat_two_hundred_of_the_quasi_random_sequence(
+    study: Study, sobol: Sobol, bayes: Bayes, grow: Grow
+) -> None:
+    random = grow(study.copy(), sobol, 200)
+    guided = grow(grow(study.copy(), sobol, 10), bayes, 20)
+    assert len(guided.completed()) == 30
+    assert guided.hypervolume() > 1.02 * random.hypervolume()
+    equal = Study(study.objectives, study.limits, study.reference)
+    for trial in random.trials[:30]:
+        equal.add(trial)
+    assert guided.hypervolume() > 1.1 * equal.hypervolume()
+
+
+def test_first_candidates_are_those_of_the_sequence(study: Study, sobol: Sobol, bayes: Bayes) -> None:
+    expected = [replace(candidate, origin="bayes") for candidate in sobol.ask(study, 3)]
+    assert bayes.ask(study, 3) == expected
+
+
+def test_sequence_goes_on_while_no_trial_is_complete(study: Study, sobol: Sobol, bayes: Bayes) -> None:
+    first, second, third = sobol.ask(study, 3)
+    study.add(Trial(first, "failed", reason="out of memory"))
+    study.add(Trial(second, "infeasible", reason="too deep"))
+    assert bayes.ask(study, 1) == [replace(third, origin="bayes")]
+
+
+def test_seed_decides(study: Study, problem: Problem, screen: Screen, sobol: Sobol, grow: Grow) -> None:
+    grow(study, sobol, 8)
+    asked = [Bayes(problem.space, screen, 5, seed).ask(study, 2) for seed in (0, 1)]
+    assert asked[0] != asked[1]
+
+
+def test_study_without_a_front_is_searched_from_what_there_is(study: Study, sobol: Sobol, bayes: Bayes) -> None:
+    for candidate in sobol.ask(study, 4):  # measured to be over the limit, other than the screen thought
+        study.add(Trial(candidate, "complete", {"error": 0.5, "model_size": 1001, "working_memory": 50}))
+    assert study.pareto_front() == []
+    assert len(bayes.ask(study, 2)) == 2
+
+
+def test_space_smaller_than_the_budget_is_proposed_whole_and_then_nothing() -> None:
+    space = SearchSpace({"n": Int(1, 3), "kind": Choice(("a", "b"))})
+    problem = Problem(
+        space, costs=lambda parameters: {"model_size": int(parameters["n"])}, objective=lambda candidate: {}
+    )
+    study = Study(("error", "model_size"), {}, {"error": 1.0, "model_size": 4.0})
+    bayes = Bayes(space, Screen(problem, Config()), 1, 0)
+    for number in range(2):
+        [candidate] = bayes.ask(study, 1)
+        study.add(Trial(candidate, "complete", {"error": 0.5 / (1 + number), "model_size": 1.0 + number}))
+    asked = bayes.ask(study, 10)
+    assert [candidate.number for candidate in asked] == [2, 3, 4, 5]
+    for candidate in asked:
+        study.propose(candidate)
+    assert bayes.ask(study, 10) == []
+
+
+def test_candidate_whose_builder_raises_is_proposed_only_after_all_others() -> None:
+    def sometimes(parameters: Parameters) -> Mapping[str, float]:
+        return {"model_size": 1 / (int(parameters["n"]) - 4) ** 2}
+
+    space = SearchSpace({"n": Int(1, 6)})
+    problem = Problem(space, costs=sometimes, objective=lambda candidate: {})
+    study = Study(("error", "model_size"), {}, {"error": 1.0, "model_size": 2.0})
+    study.add(Trial(Candidate(0, {"n": 1}, 1, "sobol"), "complete", {"error": 0.5, "model_size": 1 / 9}))
+    asked = Bayes(space, Screen(problem, Config()), 1, 0).ask(study, 9)
+    assert sorted(candidate.parameters["n"] for candidate in asked) == [2, 3, 4, 5, 6]
+    assert asked[-1].parameters["n"] == 4
+
+
+def test_several_unknown_objectives_are_refused(sobol: Sobol, bayes: Bayes) -> None:
+    study = Study(("error", "energy"), {}, {"error": 1.0, "energy": 1.0})
+    [candidate] = sobol.ask(study, 1)
+    study.add(Trial(candidate, "complete", {"error": 0.5, "energy": 0.5}))
+    with pytest.raises(InputError, match="unknown before training: error, energy"):
+        bayes.ask(study, 1)
+
+
+def test_equal_errors_do_not_stop_it(study: Study, sobol: Sobol, bayes: Bayes, screen: Screen) -> None:
+    for candidate in sobol.ask(study, 3):
+        study.add(Trial(candidate, "complete", {"error": 0.9, **screen.costs(candidate.parameters)}))
+    asked: list[Candidate] = bayes.ask(study, 2)
+    assert len(asked) == 2

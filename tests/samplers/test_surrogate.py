@@ -1,0 +1,133 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sparsemod.config import Config
+from sparsemod.cost.screen import Screen
+from sparsemod.problem import Problem
+from sparsemod.samplers import Sampler, Sobol
+from sparsemod.samplers.surrogate import Surrogate
+from sparsemod.study import Candidate, Study, Trial
+
+Grow = Callable[[Study, Sampler, int], Study]
+
+
+@pytest.fixture
+def surrogate(problem: Problem, screen: Screen) -> Surrogate:
+    return Surrogate(problem.space, screen)
+
+
+@pytest.fixture
+def sobol(problem: Problem, screen: Screen) -> Sobol:
+    return Sobol(problem.space, screen, 5, 0)
+
+
+def truth(problem: Problem, candidates: list[Candidate]) -> np.ndarray:
+    assert problem.objective is not None
+    return np.log([problem.objective(candidate)["error"] for candidate in candidates])
+
+
+def with_errors(study: Study, sobol: Sobol, *errors: float) -> Study:
+    """A study of the first candidates of the sequence with these errors."""
+    for candidate, error in zip(sobol.ask(study, len(errors)), errors, strict=True):
+        study.add(Trial(candidate, "complete", {"error": error}))
+    return study
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+def test_prediction_is_close_to_the_truth_on_a_smooth_function(
+    problem: Problem, study: Study, sobol: Sobol, surrogate: Surrogate, grow: Grow
+) -> None:
+    grow(study, sobol, 60)
+    unseen = sobol.ask(study, 200)
+    mean, deviation = surrogate.fit(study, "error")(unseen)
+    residual, expected = mean - truth(problem, unseen), truth(problem, unseen)
+    assert np.abs(residual).mean() < 0.1 * (expected.max() - expected.min())
+    assert np.corrcoef(mean, expected)[0, 1] > 0.9
+    assert (np.abs(residual) < 3 * deviation).mean() > 0.9
+
+
+def test_prediction_is_surer_at_what_was_seen(study: Study, sobol: Sobol, surrogate: Surrogate, grow: Grow) -> None:
+    grow(study, sobol, 20)
+    predict = surrogate.fit(study, "error")
+    _, seen = predict(study.candidates)
+    _, unseen = predict(sobol.ask(study, 20))
+    assert np.median(seen) < np.median(unseen)
+
+
+def test_one_trial_is_enough(study: Study, sobol: Sobol, surrogate: Surrogate) -> None:
+    with_errors(study, sobol, 0.25)
+    mean, deviation = surrogate.fit(study, "error")(sobol.ask(study, 3))
+    assert mean == pytest.approx(3 * [math.log(0.25)])
+    assert (deviation > 0.1).all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 10, 12])
+def test_equal_errors_leave_doubt(study: Study, sobol: Sobol, surrogate: Surrogate, count: int) -> None:
+    with_errors(study, sobol, *[0.9] * count)
+    mean, deviation = surrogate.fit(study, "error")(sobol.ask(study, 3))
+    assert mean == pytest.approx(3 * [math.log(0.9)])
+    assert (deviation > 1e-3).all()
+
+
+def test_error_of_zero_counts_as_a_small_one(study: Study, sobol: Sobol, surrogate: Surrogate) -> None:
+    with_errors(study, sobol, 0.0, 0.0, 0.0)
+    mean, _ = surrogate.fit(study, "error")(study.candidates)
+    assert mean == pytest.approx(3 * [math.log(1e-4)])
+
+
+def test_trials_without_a_score_are_left_out(
+    study: Study, sobol: Sobol, surrogate: Surrogate, screen: Screen, problem: Problem, grow: Grow
+) -> None:
+    grow(study, sobol, 6)
+    unseen = sobol.ask(study, 5)
+    before = surrogate.fit(study, "error")(unseen)
+    study.add(Trial(unseen[0], "failed", reason="out of memory"))
+    study.propose(unseen[1])
+    after = Surrogate(problem.space, screen).fit(study, "error")(unseen)
+    assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("size", [9, 10, 11, 20])
+def test_prediction_follows_from_the_study_alone(
+    study: Study, sobol: Sobol, problem: Problem, screen: Screen, surrogate: Surrogate, grow: Grow, size: int
+) -> None:
+    """A surrogate that has seen every state on the way predicts what a fresh one does."""
+    unseen = sobol.ask(study, 40)[-5:]
+    for _ in range(size):
+        grow(study, sobol, 1)
+        lasting = surrogate.fit(study, "error")
+    assert np.array_equal(lasting(unseen), Surrogate(problem.space, screen).fit(study, "error")(unseen))
+
+
+# --- inputs of the model ---------------------------------------------------------------------------------------------
+
+
+def test_row_is_the_encoded_parameters_the_costs_and_the_epochs(
+    study: Study, problem: Problem, surrogate: Surrogate
+) -> None:
+    parameters = {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}  # 80 of 1000 bytes, 40 of 200 bytes
+    rows = surrogate.rows(study, [Candidate(0, parameters, 5, "test")])
+    assert rows.shape == (1, problem.space.width + 3)
+    expected = [*problem.space.encode(parameters), math.log(0.08) / 5, math.log(0.2) / 5, math.log(5) / 5]
+    assert rows[0] == pytest.approx(expected)
+
+
+def test_epochs_of_all_ancestors_count(study: Study, surrogate: Surrogate) -> None:
+    parameters = {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}
+    study.add(Trial(Candidate(0, parameters, 2, "sobol"), "complete", {"error": 0.3}))
+    study.add(Trial(Candidate(1, parameters, 5, "morph", parent=0), "complete", {"error": 0.2}))
+    child = Candidate(2, parameters, 10, "morph", parent=1)
+    last = surrogate.rows(study, [*study.candidates, child])[:, -1]
+    assert last == pytest.approx([math.log(2) / 5, math.log(7) / 5, math.log(17) / 5])
+
+
+def test_cost_of_zero_has_a_logarithm_too(study: Study, problem: Problem) -> None:
+    free = replace(problem, costs=lambda parameters: {"model_size": 0.0})
+    candidate = Candidate(0, {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}, 5, "test")
+    assert np.isfinite(Surrogate(problem.space, Screen(free, Config())).rows(study, [candidate])).all()

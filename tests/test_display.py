@@ -1,0 +1,73 @@
+"""What a watcher of a search sees."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from sparsemod import Candidate, Study, Trial
+from sparsemod.display import front_table, watching
+from sparsemod.loop import Progress, Stage
+
+
+class Named:
+    name = "sobol"
+
+
+STAGES = [Stage("quasi-random", Named(), 4, 1), Stage("Gaussian process", Named(), 6, 1)]
+
+
+def trial(number, status="complete", reason="", **score):
+    return Trial(Candidate(number, {"a": number}, 3, "sobol"), status, score, reason, 1.0, 2.0 * number)
+
+
+@pytest.fixture
+def study():
+    study = Study(["error", "model_size"], {"model_size": 4000}, {"error": 1.0, "model_size": 4000.0})
+    study.add(trial(0, error=0.25, model_size=1234.0))
+    study.add(trial(1, error=0.5, model_size=500.0))
+    return study
+
+
+def shown(progress, terminal, debug=False):
+    text = StringIO()
+    console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
+    with watching(console, debug) as watch:
+        watch(progress)
+    return text.getvalue()
+
+
+def test_panel_shows_stage_counts_front_best_and_time(study):
+    text = shown(Progress(study, STAGES, 0, 130.0, running=2), terminal=True)
+    assert "1 of 2, quasi-random: 2 of 4" in text
+    assert "2 complete, 2 running" in text
+    assert "2 networks, hypervolume 0.6" in text
+    assert "error 0.25, model_size 500 bytes" in text
+    assert "2:10 elapsed, 30 trials per minute, about 0:16 left" in text
+
+
+def test_panel_counts_what_went_wrong(study):
+    study.add(trial(2, "infeasible", "too large"))
+    study.add(trial(3, "failed", "Traceback\nValueError: no"))
+    text = shown(Progress(study, STAGES, 0, 1.0, trial=study[3]), terminal=True)
+    assert "2 complete, 1 infeasible, 1 failed" in text
+    assert "trial 3 failed: ValueError: no" in text
+
+
+def test_plain_lines_without_a_terminal(study):
+    text = shown(Progress(study, STAGES, 0, 1.0, trial=study[0]), terminal=False)
+    assert text.startswith("[2/10] trial 0 complete: error 0.25  model_size 1,234 bytes")
+    assert "front 2, hypervolume" in text
+
+
+@pytest.mark.parametrize(("debug", "expected"), [(True, "Traceback"), (False, "ValueError: no")])
+def test_debug_shows_the_whole_traceback(study, debug, expected):
+    study.add(trial(2, "failed", "Traceback\nValueError: no"))
+    text = shown(Progress(study, STAGES, 0, 1.0, trial=study[2]), terminal=False, debug=debug)
+    assert expected in text and ("Traceback" in text) == debug
+
+
+def test_front_table_has_units_and_thousands(study):
+    text = StringIO()
+    Console(file=text, width=120).print(front_table(study, study.pareto_front()))
+    assert "(bytes)" in text.getvalue() and "1,234" in text.getvalue()
