@@ -3,13 +3,13 @@
     <root>/<name>/
       study.json      objectives, limits, reference point, seed and the settings that a resumed search must share
       config.cfg      the whole configuration
-      proposals.jsonl one line per candidate, when it is proposed, and the reason of each stop
+      proposals.jsonl one line per round of candidates, when it is proposed, and the reason of each stop
       trials.jsonl    the record: one line per trial, when it ends
       models/         weights and quantized network of each trial; in the end of the front only
       trials.csv, pareto.csv, pareto.json
 
 A line counts once it ends in a newline: what a kill leaves half-written is cut off when the folder is opened again, and
-that trial is run again.
+that trial is run, or that round is asked for, again.
 """
 
 import csv
@@ -18,10 +18,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from torch import Tensor
 
@@ -31,6 +32,8 @@ from sparsemod.graph import Graph
 from sparsemod.objectives import column
 from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study, Trial
+
+T = TypeVar("T")
 
 _FORMAT = 1
 _MAY_CHANGE = frozenset(
@@ -65,31 +68,39 @@ class Record:
 
     def __init__(self, folder: Path, config: Config, space: SearchSpace, header: Callable[[], dict[str, Any]]) -> None:
         self.folder = folder
-        try:
-            (folder / "models").mkdir(parents=True, exist_ok=True)
-            self._proposals = _open_for_append(folder / "proposals.jsonl")
-            _lock(self._proposals, folder)
-            self._trials = _open_for_append(folder / "trials.jsonl")
-            settings = _settings(config, space)
-            if (folder / "study.json").exists():
-                _require_same(folder, settings)
-            else:
-                _write(folder / "study.json", _json({"format": _FORMAT, **header(), "settings": settings}, indent=2))
-            _write(folder / "config.cfg", config.to_ini())
-        except OSError as error:
-            raise InputError(f"the study folder {folder} cannot be written: {error.strerror}") from error
-        self.study = load(folder)
+        with ExitStack() as files:  # closed again if the search is refused
+            try:
+                (folder / "models").mkdir(parents=True, exist_ok=True)
+                self._proposals = files.enter_context(_open_for_append(folder / "proposals.jsonl"))
+                self._trials = files.enter_context(_open_for_append(folder / "trials.jsonl"))
+                _lock(self._proposals, folder)
+                _cut_half_line(self._proposals)
+                _cut_half_line(self._trials)
+                settings = _settings(config, space)
+                if (folder / "study.json").exists():
+                    _require_same(folder, settings)
+                else:
+                    _write(
+                        folder / "study.json", _json({"format": _FORMAT, **header(), "settings": settings}, indent=2)
+                    )
+                _write(folder / "config.cfg", config.to_ini())
+            except OSError as error:
+                raise InputError(f"the study folder {folder} cannot be written: {error.strerror}") from error
+            self.study = load(folder)
+            self._files = files.pop_all()
 
     def propose(self, candidates: Iterable[Candidate]) -> None:
-        """Records candidates before they are evaluated."""
+        """Records a round of candidates before they are evaluated; after a kill it is there as a whole or not at all."""
+        candidates = list(candidates)
+        self._append(self._proposals, {"round": [asdict(candidate) for candidate in candidates]})
         for candidate in candidates:
             self.study.propose(candidate)
-            self._append(self._proposals, asdict(candidate))
 
     def add(self, trial: Trial, weights: Mapping[str, Tensor] | None = None, graph: Graph | None = None) -> None:
         """Records a trial: its model first, so that a recorded trial always has one."""
         if weights is not None and graph is not None:
             self._guard(lambda: _save_model(self.folder, trial.number, weights, graph))
+        trial = replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3))
         self._append(self._trials, _trial_row(trial))
         self.study.add(trial)
 
@@ -106,8 +117,7 @@ class Record:
         try:
             self._guard(lambda: write_tables(self.study, self.folder))
         finally:
-            self._proposals.close()
-            self._trials.close()
+            self._files.close()
 
     def _append(self, file: BinaryIO, row: Mapping[str, Any]) -> None:
         self._guard(lambda: _append(file, row))
@@ -131,26 +141,36 @@ def load(folder: str | Path) -> Study:
         InputError: There is no study, or a line of its record that is not the last is damaged.
     """
     folder = Path(folder)
-    if not (folder / "study.json").is_file():
-        raise InputError(f"{folder} holds no study (no study.json); `sparsemod search` makes one")
-    header = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    if header.get("format") != _FORMAT:
-        raise InputError(f"{folder} was written by another version of sparsemod (format {header.get('format')})")
+    header = _header(folder)
     study = Study(
         header["objectives"], header["limits"], header["reference"], header["seed"],
         models=lambda number: load_graph(folder, number),
     )  # fmt: skip
-    for row in _lines(folder / "proposals.jsonl"):
-        if "stop" not in row:
-            study.propose(Candidate(**row))
-    for row in _lines(folder / "trials.jsonl"):
-        study.add(_trial(row))
+    for candidates in _lines(folder / "proposals.jsonl", _round):
+        for candidate in candidates:
+            study.propose(candidate)
+    for trial in _lines(folder / "trials.jsonl", _trial):
+        study.add(trial)
     return study
 
 
+def _header(folder: Path) -> dict[str, Any]:
+    path = folder / "study.json"
+    if not path.is_file():
+        raise InputError(f"{folder} holds no study (no study.json); `sparsemod search` makes one")
+    try:
+        header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} is damaged; restore it from a copy") from None
+    if header.get("format") != _FORMAT:
+        raise InputError(f"{folder} was written by another version of sparsemod (format {header.get('format')})")
+    return header
+
+
 def stops(folder: str | Path) -> list[str]:
-    """Why the stages of a study ended, in order."""
-    return [row["stop"] for row in _lines(Path(folder) / "proposals.jsonl") if "stop" in row]
+    """Why the stages of a study ended, in order; a resumed search gives the same reasons again, which counts once."""
+    reasons = _lines(Path(folder) / "proposals.jsonl", lambda row: row.get("stop"))
+    return list(dict.fromkeys(reason for reason in reasons if reason))
 
 
 def write_tables(study: Study, folder: Path) -> None:
@@ -242,14 +262,16 @@ def _model_path(folder: Path, number: int) -> Path:
 
 
 def _open_for_append(path: Path) -> BinaryIO:
-    """The file at its end, after cutting off a last line that a kill left half-written."""
-    file = open(path, "a+b", buffering=0)
+    return open(path, "a+b", buffering=0)
+
+
+def _cut_half_line(file: BinaryIO) -> None:
+    """Cuts off a last line that a kill left half-written."""
     file.seek(0)
     content = file.read()
     complete = content.rfind(b"\n") + 1
     if complete < len(content):
         file.truncate(complete)
-    return file
 
 
 def _append(file: BinaryIO, row: Mapping[str, Any]) -> None:
@@ -284,19 +306,19 @@ def _write(path: Path, content: str | bytes) -> None:
     os.replace(scratch, path)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Complete lines of a record; a last one without its newline does not count."""
+def _lines(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What the complete lines of a record say; a last one without its newline does not count."""
     if not path.is_file():
         return
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+            entry = read(json.loads(line))
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise InputError(
                 f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to lose "
                 "that one entry"
             ) from None
-        yield row
+        yield entry
 
 
 def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
@@ -310,7 +332,7 @@ def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
 
 
 def _require_same(folder: Path, settings: Mapping[str, str]) -> None:
-    before: dict[str, str] = json.loads((folder / "study.json").read_text(encoding="utf-8"))["settings"]
+    before: dict[str, str] = _header(folder)["settings"]
     differences = [
         f"  {name}: was {before.get(name, 'not there')}, is {settings.get(name, 'not there')}"
         for name in dict.fromkeys([*before, *settings])
@@ -328,9 +350,14 @@ def _require_same(folder: Path, settings: Mapping[str, str]) -> None:
         )
 
 
+def _round(row: Mapping[str, Any]) -> list[Candidate]:
+    return [Candidate(**candidate) for candidate in row.get("round", [])]
+
+
 def _trial_row(trial: Trial) -> dict[str, Any]:
-    row = asdict(replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3)))
-    return row["candidate"] | {key: value for key, value in row.items() if key != "candidate"}
+    row = asdict(trial)
+    candidate: dict[str, Any] = row.pop("candidate")
+    return candidate | row
 
 
 def _trial(row: Mapping[str, Any]) -> Trial:

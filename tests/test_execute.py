@@ -97,12 +97,6 @@ def test_futures_can_be_waited_for(executor: Executor) -> None:
     assert (done, running) == (futures, set())
 
 
-def test_leaving_waits_for_what_is_running(name: str) -> None:
-    with open_executor(from_keywords(executor=name, workers=1)) as executor:
-        futures = [executor.submit(nap, 0.1) for _ in range(2)]
-    assert [future.result(timeout=0) for future in futures] == [0.1, 0.1]
-
-
 def test_evaluation_is_the_same_everywhere(executor: Executor) -> None:
     config = from_keywords(problem=TINY, device="microbit-v2")
     space = load(TINY).space
@@ -149,6 +143,13 @@ def test_unknown_executor_is_refused() -> None:
         from_keywords(executor="threads")
     with pytest.raises(InputError, match="executor 'threads' is not serial, processes or ray"):
         open_executor(replace(from_keywords(), run=RunSection(executor="threads")))
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_leaving_waits_for_what_is_running(name: str) -> None:
+    with open_executor(from_keywords(executor=name, workers=1)) as executor:
+        futures = [executor.submit(nap, 0.1) for _ in range(2)]
+    assert [future.result(timeout=0) for future in futures] == [0.1, 0.1]
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 batch norm, padding and activations into the operator before or after them. The same two functions read a float module
 on the meta device (shapes only, milliseconds), a float module with its weights, and a quantized module.
 
-To support another layer: one entry in `_RULES` and, if it computes, one case in `run`.
+To support another layer: one entry in `_RULES` and, if it computes, one case in `run`; `shapes` only makes it fast.
 """
 
 from collections import Counter

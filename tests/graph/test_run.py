@@ -163,6 +163,7 @@ def test_integer_arithmetic_is_exact(name: str, seed: int) -> None:
     assert len(found.unique()) > 10
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_result_does_not_depend_on_which_convolution_pytorch_chooses() -> None:
     rng = torch.Generator().manual_seed(0)
     operator = Operator(

@@ -35,8 +35,8 @@ def same(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -
 
 
 def outside(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value]:
-    """A width that the space does not have."""
-    return {**parameters, "width_1": 65}
+    """A rate that the space does not have."""
+    return {**parameters, "rate": 0.2}
 
 
 def too_wide(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value]:

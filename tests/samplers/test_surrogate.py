@@ -105,6 +105,25 @@ def test_prediction_follows_from_the_study_alone(
     assert np.array_equal(lasting(unseen), Surrogate(problem.space, screen).fit(study, "error")(unseen))
 
 
+def test_hyperparameters_are_fitted_at_every_tenth_trial(
+    study: Study, sobol: Sobol, surrogate: Surrogate, grow: Grow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import botorch.optim.fit
+
+    fitted: list[int] = []
+    fit = botorch.optim.fit.fit_gpytorch_mll_scipy
+
+    def counting(likelihood: object, **options: object) -> object:
+        fitted.append(len(study.trials))
+        return fit(likelihood, **options)
+
+    monkeypatch.setattr(botorch.optim.fit, "fit_gpytorch_mll_scipy", counting)
+    for _ in range(21):
+        surrogate.fit(grow(study, sobol, 1), "error")
+        surrogate.fit(study, "error")
+    assert fitted == [3, 4, 5, 6, 7, 8, 9, 10, 20]
+
+
 # --- inputs of the model ---------------------------------------------------------------------------------------------
 
 

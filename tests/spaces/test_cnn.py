@@ -314,6 +314,15 @@ def test_width_changes_by_a_factor_of_two_at_most_and_stays_within_the_bounds() 
                 assert max(1, width // 2) <= child["b1_l1_filters"] <= min(100, 2 * width)
 
 
+def test_width_that_would_leave_the_bounds_stops_at_them() -> None:
+    grown = [cnn.filters({**BY_HAND, "b1_l1_filters": 99}, SPACE, np.random.default_rng(seed)) for seed in range(20)]
+    assert 100 in [child["b1_l1_filters"] for child in grown if child]
+    at_the_bound = {**BY_HAND, "b1_l1_filters": 100}
+    stuck = [cnn.filters(at_the_bound, SPACE, np.random.default_rng(seed)) for seed in range(20)]
+    assert None in stuck
+    assert all(child["b1_l1_filters"] < 100 for child in stuck if child)
+
+
 def test_fc_units_do_not_apply_without_fc_layers() -> None:
     parent = SPACE.canonical({**BY_HAND, "fc_layers": 0})
     assert cnn.fc_units(parent, SPACE, np.random.default_rng(0)) is None
