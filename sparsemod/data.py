@@ -192,7 +192,9 @@ def joined(first: Split, second: Split) -> Split:
     if isinstance(first, Tensors) and isinstance(second, Tensors):
         return replace(first, x=torch.cat([first.x, second.x]), y=torch.cat([first.y, second.y]))
     if isinstance(first, Samples) and isinstance(second, Samples):
-        both: ConcatDataset[Any] = ConcatDataset([Subset(first.dataset, first.indices), Subset(second.dataset, second.indices)])
+        both: ConcatDataset[Any] = ConcatDataset(
+            [Subset(first.dataset, first.indices), Subset(second.dataset, second.indices)]
+        )
         return Samples(both, range(len(both)))
     raise InputError(f"a {type(first).__name__} and a {type(second).__name__} cannot be joined to one split")
 

@@ -38,18 +38,11 @@ T = TypeVar("T")
 _FORMAT = 1
 _MAY_CHANGE = frozenset(
     {
-        *(f"TRAIN.{key}" for key in ("name", "root", "r1", "r2", "r3", "time_limit", "tolerance", "patience")),
-        *(
-            "TRAIN.min_error",
-            "TRAIN.max_failures",
-            "TRAIN.debug",
-            "TRAIN.morphisms",
-            "DEFAULT.train",
-            "PROBLEM.problem",
-        ),
+        *("name", "root", "r1", "r2", "r3", "morphisms", "debug"),
+        *("time_limit", "tolerance", "patience", "min_error", "max_failures"),
     }
 )
-"""Settings that a resumed search may have changed; the space stands for the problem."""
+"""Keys of [TRAIN] that a resumed search may have changed; all of [DEFAULT], [TEST], [PROBLEM] and [RUN] may, too."""
 
 
 class Record:
@@ -90,7 +83,7 @@ class Record:
             self._files = files.pop_all()
 
     def propose(self, candidates: Iterable[Candidate]) -> None:
-        """Records a round of candidates before they are evaluated; after a kill it is there as a whole or not at all."""
+        """Records a round of candidates before it is evaluated; a kill leaves it there as a whole or not at all."""
         candidates = list(candidates)
         self._append(self._proposals, {"round": [asdict(candidate) for candidate in candidates]})
         for candidate in candidates:
@@ -326,7 +319,7 @@ def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
     shared = {
         f"{section}.{key}": value
         for section, key, value, _ in config.items()
-        if section in ("TRAIN", "DEVICE") and f"{section}.{key}" not in _MAY_CHANGE
+        if section in ("TRAIN", "DEVICE") and key not in _MAY_CHANGE
     }
     return shared | {f"space.{name}": json.dumps(row) for name, row in json.loads(space.describe()).items()}
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, Operator, assemble, record, trace
 from sparsemod.graph.network import fixed_point
-from sparsemod.graph.trace import evaluating, sources
+from sparsemod.graph.record import evaluating
+from sparsemod.graph.trace import sources
 
 SCHEMES = ("post", "dynamic", "both", "none")
 

@@ -1,10 +1,12 @@
 """The one picture of a network: operators and activations, float-shaped when traced, integer when lowered.
 
-`network` holds the data, `trace` reads it off any `nn.Module`, `run` executes it.
+`network` holds the data, `trace` reads it off any `nn.Module` (`record` its calls, `rules` what each becomes, `shapes`
+without computing), `run` executes it.
 """
 
 from sparsemod.graph.network import Activation, Graph, Operator
 from sparsemod.graph.run import run
-from sparsemod.graph.trace import assemble, record, trace
+from sparsemod.graph.record import record
+from sparsemod.graph.trace import assemble, trace
 
 __all__ = ["Activation", "Graph", "Operator", "assemble", "record", "run", "trace"]

@@ -1,0 +1,104 @@
+"""Records what a module computes: every ATen call of one forward pass, whatever its classes are called."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sparsemod.graph.shapes import meta_result
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One ATen call: `name` without namespace and overload, tensors as they went in and came out."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Tensor
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes down calls. One in place leaves a new value in an old tensor; later calls then read the new one."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self._overwritten: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this PyTorch imports its compiler at the first call, which takes two seconds."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func._schema.name.split("::")[1]
+        read = tuple(self.newest(arg) for arg in args)
+        result = None if kwargs else meta_result(name, args)
+        if result is None:
+            result = func(*args, **(kwargs or {}))
+        output = result[0] if isinstance(result, (tuple, list)) else result
+        if isinstance(output, Tensor):
+            if args and output is args[0]:
+                self._overwritten[id(output)] = (output, output.detach())
+            self.calls.append(Call(name, read, kwargs or {}, self.newest(output)))
+        return result
+
+    def newest(self, value: Any) -> Any:
+        """What stands for the present content of a tensor; anything else as it is."""
+        return self._overwritten[id(value)][1] if id(value) in self._overwritten else value
+
+
+def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Call], Tensor]:
+    """Every ATen call of one forward pass, in order, and the output.
+
+    Args:
+        module: In evaluation mode.
+        example: Some inputs, (N, *input shape).
+    """
+    with torch.no_grad(), _Recorder() as recorder:
+        output = module(example)
+    return recorder.calls, recorder.newest(output)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards every part of it is in the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def scope(module: nn.Module, example: Tensor, position: int) -> str:
+    """Path of the module in which the call at `position` happened: the forward pass again, now with hooks."""
+    stack: list[str] = []
+    scopes: list[str] = []
+
+    class Watcher(_Recorder):
+        def __torch_dispatch__(self, *args: Any, **kwargs: Any) -> Any:
+            before = len(self.calls)
+            result = super().__torch_dispatch__(*args, **kwargs)
+            scopes.extend([stack[-1] if stack else ""] * (len(self.calls) - before))
+            return result
+
+    hooks = []
+    for name, part in module.named_modules():
+        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
+        hooks.append(part.register_forward_hook(lambda *_: stack.pop() and None))
+    try:
+        with torch.no_grad(), Watcher():
+            module(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return scopes[position]

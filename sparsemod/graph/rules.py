@@ -1,0 +1,220 @@
+"""One rule per ATen call: what operator it becomes, or what it changes in the one before it.
+
+To support another layer: one entry in `RULES` and, if it computes, one case in `run`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, Unsupported
+from sparsemod.graph.network import Operator
+from sparsemod.graph.record import Call
+
+
+def _alias(state: Assembly, call: Call) -> None:
+    source = call.args[0]
+    state.uses[id(call.output)] += state.uses[id(source)] - 1  # other readers of the source read this very value
+    if id(source) in state.known:
+        state.known[id(call.output)] = state.known[id(source)]
+    elif id(source) in state.sources:
+        state.known[id(call.output)] = state.constant(source)
+
+
+def _transpose(state: Assembly, call: Call) -> None:
+    """A linear layer hands its weight over transposed; the operator keeps it as (O, I)."""
+    if isinstance(state.known.get(id(call.args[0])), (int, Padded)):
+        raise Unsupported("an activation is transposed, which sparsemod cannot cost")
+    state.known[id(call.output)] = state.constant(call.args[0])
+
+
+def _view(state: Assembly, call: Call) -> None:
+    if id(call.args[0]) not in state.known:
+        return  # of a parameter, or of the indices of a max pool
+    source = state.activation(call.args[0])
+    if call.output.dim() < 2 or call.output.shape[0] != state.batch:
+        raise Unsupported("a view mixes the batch with other axes")
+    if tuple(call.output.shape[1:]) == state.activations[source].shape:
+        _alias(state, call)
+        return
+    state.new(call, "reshape", [source])
+
+
+def _pad(state: Assembly, call: Call) -> None:
+    pads, value = call.args[1], call.args[2] if len(call.args) > 2 else 0
+    if value != 0 or min(pads) < 0 or len(pads) != 2 * (call.output.dim() - 2):
+        raise Unsupported("padding is supported with zeros, around the spatial axes, before a convolution")
+    pairs = [pads[start : start + 2] for start in range(0, len(pads), 2)][::-1]
+    padding = tuple(int(side) for pair in pairs for side in pair)
+    state.known[id(call.output)] = Padded(state.activation(call.args[0]), padding)
+
+
+def _convolution(state: Assembly, call: Call) -> None:
+    x, weight_tensor, bias, stride, padding, dilation, transposed, _, groups = call.args
+    if transposed:
+        raise Unsupported("a transposed convolution cannot be costed")
+    if call.output.dim() > 4:
+        raise Unsupported("a convolution is supported over one or two axes")
+    found, weight = state.known.get(id(x)), state.constant(weight_tensor)
+    axes = call.output.dim() - 2
+    stride, padding, dilation = (tuple(values) * (axes // len(values)) for values in (stride, padding, dilation))
+    pads = tuple(side for size in padding for side in (size, size))
+    source = found.activation if isinstance(found, Padded) else state.activation(x)
+    if isinstance(found, Padded):
+        pads = tuple(one + other for one, other in zip(pads, found.padding, strict=True))
+    channels = state.activations[source].shape[0]
+    kind = "depthwise" if groups == channels and groups > 1 else "conv"
+    options = {"stride": stride, "padding": pads, "dilation": dilation, "groups": (groups,)}
+    state.weighted(call, kind, source, weight, bias, options=options)
+
+
+def _batch_norm(state: Assembly, call: Call) -> None:
+    """Folded into the layer before it, as y = scale * (x - mean) + shift per channel."""
+    x, gamma, beta, mean, variance = call.args[:5]
+    eps = call.args[6] if call.name.endswith("no_training") else call.args[7]
+    if mean is None:
+        raise Unsupported("batch norm needs running statistics")
+    position = state.only_user(x)
+    before = None if position is None else state.operators[position]
+    if position is None or before is None or before.weight is None or _bounded(before):
+        raise Unsupported("batch norm is supported directly behind a convolution or linear layer")
+    state.known[id(call.output)] = before.output
+    if before.weight.is_meta:
+        state.rewrite(position, bias=torch.empty(before.weight.shape[0], device="meta"))
+        return
+    factor = torch.rsqrt(variance.detach() + eps) * (1 if gamma is None else gamma.detach())
+    bias = (-mean if before.bias is None else before.bias - mean) * factor + (0 if beta is None else beta)
+    weight = before.weight * factor.reshape(-1, *[1] * (before.weight.dim() - 1))
+    state.rewrite(position, weight=weight.detach(), bias=bias.detach())
+
+
+def _linear(state: Assembly, call: Call) -> None:
+    bias, x, weight = call.args if call.name == "addmm" else (None, *call.args)
+    if call.output.dim() != 2 or not isinstance(state.known.get(id(weight)), Constant):
+        raise Unsupported("a matrix product is supported as a linear layer on (N, features)")
+    state.weighted(call, "linear", state.activation(x), state.constant(weight), bias)
+
+
+_FUSING = ("conv", "depthwise", "linear", "add")
+"""Kinds that may bound their own output."""
+
+
+def _clamp(state: Assembly, call: Call) -> None:
+    """ReLU and its bounded kin, fused into the operator that computes their input."""
+    low, high = (0.0, float("inf")) if call.name.startswith("relu") else _bounds(call)
+    position = state.only_user(call.args[0])
+    before = None if position is None else state.operators[position]
+    if position is not None and before is not None and before.kind in _FUSING and not _bounded(before):
+        state.rewrite(position, low=low, high=high)
+        state.known[id(call.output)] = before.output
+        return
+    state.new(call, "relu", [state.activation(call.args[0])], low=low, high=high)
+
+
+def _bounds(call: Call) -> tuple[float, float]:
+    """Of hardtanh; PyTorch leaves out what is at its default."""
+    given = [float(bound) for bound in call.args[1:]]
+    low, high = [*given, *[-1.0, 1.0][len(given) :]]
+    return low, high
+
+
+def _bounded(operator: Operator) -> bool:
+    return (operator.low, operator.high) != (-float("inf"), float("inf"))
+
+
+def _max_pool(state: Assembly, call: Call) -> None:
+    x, kernel = call.args[0], tuple(call.args[1])
+    rest = (*call.args[2:], *[()] * 3)
+    options = {
+        "kernel": kernel,
+        "stride": tuple(rest[0]) or kernel,
+        "padding": tuple(rest[1]) or (0, 0),
+        "dilation": tuple(rest[2]) or (1, 1),
+        "ceil": (int(len(call.args) > 5 and bool(call.args[5])),),
+    }
+    source = state.activation(x)
+    state.new(call, "max_pool", [source], options=options)
+
+
+def _avg_pool(state: Assembly, call: Call) -> None:
+    """Average pooling, adaptive pooling and the mean over the spatial axes."""
+    source = state.activation(call.args[0])
+    size = state.activations[source].shape[1:]
+    if len(size) != 2:
+        raise Unsupported("average pooling is supported over two spatial axes")
+    if call.name == "mean":
+        if len(call.args) < 2 or sorted(axis % 4 for axis in call.args[1]) != [2, 3]:
+            raise Unsupported("a mean is supported over both spatial axes")
+        kernel = stride = size
+    elif call.name == "_adaptive_avg_pool2d":
+        if any(extent % target for extent, target in zip(size, call.args[1], strict=True)):
+            raise Unsupported("adaptive pooling is supported where the output divides the input")
+        kernel = stride = tuple(extent // target for extent, target in zip(size, call.args[1], strict=True))
+    else:
+        kernel = tuple(call.args[1])
+        stride = tuple(call.args[2]) if len(call.args) > 2 and call.args[2] else kernel
+        padding, ceil_mode, divisor = call.args[3:4], call.args[4:5], call.args[6:7]
+        if any(map(any, padding)) or any(ceil_mode) or any(divisor):
+            raise Unsupported("average pooling is supported without padding, ceil mode and divisor")
+    pooled = tuple((extent - k) // s + 1 for extent, k, s in zip(size, kernel, stride, strict=True))
+    channels = state.activations[source].shape[0]
+    if call.output.dim() == 4:
+        state.new(call, "avg_pool", [source], options={"kernel": kernel, "stride": stride})
+        return
+    whole = replace(call, output=call.output.reshape(state.batch, channels, *pooled))
+    state.new(whole, "avg_pool", [source], options={"kernel": kernel, "stride": stride})
+    state.new(call, "reshape", [state.activation(whole.output)])
+
+
+def _add(state: Assembly, call: Call) -> None:
+    first, second = call.args[0], call.args[1]
+    if not isinstance(second, Tensor) or call.kwargs.get("alpha", 1) != 1:
+        raise Unsupported("an addition is supported between two activations")
+    sources = [state.activation(first), state.activation(second)]
+    if state.activations[sources[0]].shape != state.activations[sources[1]].shape:
+        raise Unsupported("an addition is supported between activations of one shape")
+    state.new(call, "add", sources)
+
+
+def _quantize(state: Assembly, call: Call) -> None:
+    x, scale, zero_point = call.args[0], float(call.args[1]), int(call.args[2])
+    found = state.known[id(x)]
+    position = found.activation if isinstance(found, Padded) else found
+    assert isinstance(position, int), "only activations are quantized while the network runs"
+    group = state.sharing(position)
+    known = {
+        (state.activations[member].scale, state.activations[member].zero_point) for member in group & state.quantized
+    }
+    if known - {(scale, zero_point)}:
+        raise Unsupported("an activation has two different scales")
+    state.narrow(group, scale=scale, zero_point=zero_point)
+    state.quantized |= group
+    state.known[id(call.output)] = found
+
+
+def _dequantize(state: Assembly, call: Call) -> None:
+    x = call.args[0]
+    if isinstance(state.known.get(id(x)), (int, Padded)):
+        state.known[id(call.output)] = state.known[id(x)]
+        return
+    scale = call.args[1] if isinstance(call.args[1], Tensor) else torch.full((x.shape[0],), float(call.args[1]))
+    state.known[id(call.output)] = Constant(x, scale.float(), Source("", state.scheme))
+
+
+RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "lift_fresh", "native_dropout"), _alias),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze"), _view),
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), _batch_norm),
+    **dict.fromkeys(("addmm", "mm"), _linear),
+    **dict.fromkeys(("relu", "relu_", "hardtanh", "hardtanh_"), _clamp),
+    **dict.fromkeys(("avg_pool2d", "_adaptive_avg_pool2d", "mean"), _avg_pool),
+    **dict.fromkeys(("add", "add_"), _add),
+    **dict.fromkeys(("quantize_per_tensor", "quantize_affine"), _quantize),
+    **dict.fromkeys(("dequantize_per_tensor", "dequantize_per_channel", "dequantize_affine"), _dequantize),
+    "t": _transpose,
+    "constant_pad_nd": _pad,
+    "convolution": _convolution,
+    "max_pool2d_with_indices": _max_pool,
+}
