@@ -2,10 +2,11 @@
 
     python benchmarks/overhead.py
 
-Figures are medians of several runs on one core; work in this process is counted in processor seconds. Machines differ: the
-ratio to the reference work in the last row (a matrix product of fixed size, timed in the same run) is what compares.
+Figures are medians of several runs on one core; work in this process is counted in processor seconds. Machines
+differ: the ratio to the reference work in the last row (a matrix product, timed in the same run) is what compares.
 """
 
+import importlib
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,7 +56,11 @@ def start_up(statement: str) -> float:
 
 
 def choosing(trials: int = 100) -> list[tuple[str, float, float]]:
-    """One candidate, after a hundred trials, in a space of thirty parameters with four objectives."""
+    """One candidate, after a hundred trials, in a space of thirty parameters with four objectives.
+
+    The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume.
+    """
+    importlib.import_module("botorch.models")
     problem = Problem(cnn.space(blocks=2, layers=2), cnn.build, datasets.digits, cnn.MORPHISMS)
     config = from_keywords(problem=problem, device="arduino-uno")
     data = data_of(problem)

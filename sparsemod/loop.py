@@ -20,7 +20,7 @@ from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
 from sparsemod.execute import abandon, open_executor, workers
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
-from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
+from sparsemod.samplers import Bayes, Morph, Sobol
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -177,7 +177,8 @@ class _Search:
         """All stages, one after the other."""
         executor = open_executor(self._config)
         try:
-            for self._stage, stage in enumerate(self._stages):
+            for position, stage in enumerate(self._stages):
+                self._stage = position
                 self._tell(message=f"stage {self._stage + 1} of {len(self._stages)}: {stage.title}")
                 executor, reason, over = self._run_stage(stage, executor)
                 self._record.stop(f"{stage.title}: {reason}", self.elapsed)
@@ -222,7 +223,8 @@ class _Search:
         return True
 
     def _submit(self, candidate: Candidate, executor: Executor) -> None:
-        weights = None if candidate.parent is None else self._record.weights(candidate.parent)
+        inherits = candidate.parent is not None and problem_of(self._config).objective is None
+        weights = self._record.weights(candidate.parent) if inherits else None
         self._tell(message="", running=len(self._running) + 1)
         try:
             future = executor.submit(evaluate, candidate, self._config, weights)

@@ -74,10 +74,10 @@ def test_unsupported_operator_is_named_with_its_module():
     ("load", "words"),
     [
         (lambda: 3, "load_data returns a int"),
-        (lambda: Data(*[load_data().train] * 2, None, (4,), 3), "100% of the validation samples are training samples too"),
+        (lambda: Data(*[load_data().train] * 2, None, (4,), 3), "100% of the validation samples are training samples"),
         (lambda: replace(load_data(), input_shape=(5,)), "have shape (4,); input_shape says (5,)"),
         (lambda: replace(load_data(), num_classes=2), "num_classes is 2"),
-        (lambda: replace(load_data(), validation=Tensors(torch.full((9, 4), torch.nan), torch.zeros(9).long())), "not finite"),
+        (lambda: replace(load_data(), validation=Tensors(torch.full((9, 4), torch.nan), torch.arange(9) % 3)), "finite"),
     ],
 )  # fmt: skip
 def test_wrong_data_is_named(load, words):

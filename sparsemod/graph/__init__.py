@@ -5,8 +5,8 @@ without computing), `run` executes it.
 """
 
 from sparsemod.graph.network import Activation, Graph, Operator
-from sparsemod.graph.run import run
 from sparsemod.graph.record import record
+from sparsemod.graph.run import run
 from sparsemod.graph.trace import assemble, trace
 
 __all__ = ["Activation", "Graph", "Operator", "assemble", "record", "run", "trace"]
