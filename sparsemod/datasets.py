@@ -11,6 +11,7 @@ x: images, (N, C, H, W), uint8; y: class numbers, (N,), int64.
 
 import gzip
 import hashlib
+import importlib.util
 import io
 import logging
 import lzma
@@ -74,11 +75,13 @@ def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Data:
     Returns:
         Images (N, 1, 8, 8).
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = torch.as_tensor(bunch.images).to(torch.uint8).unsqueeze(1)
-    everything = Tensors(images, torch.as_tensor(bunch.target).long(), _DIGITS_MEAN, _DIGITS_STD)
+    # Read from scikit-learn's folder: importing it would cost every worker 140 MB for one small file.
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.submodule_search_locations is not None, "a required package"
+    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    with gzip.open(path, "rt") as file:
+        table = torch.as_tensor(np.loadtxt(file, delimiter=",", dtype=np.uint8))
+    everything = Tensors(table[:, :64].reshape(-1, 1, 8, 8), table[:, 64].long(), _DIGITS_MEAN, _DIGITS_STD)
     return Data.from_tensors(everything, num_classes=10, validation=validation, test_share=test, seed=seed)
 
 

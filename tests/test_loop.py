@@ -562,7 +562,7 @@ def test_interrupt_ends_the_workers_that_replaced_dead_ones(tmp_path: Path) -> N
 
     def watch(progress: Progress) -> None:
         died.extend([progress] if "a worker process died" in progress.message else [])
-        if died and progress.trial is not None:
+        if died and progress.trial is not None and progress.trial.status == "complete":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as interrupt:
