@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsemod.data import Collate, Split
+from sparsemod.errors import InputError
 from sparsemod.space import Parameters
 
 AfterStep = Callable[[int, int], None]
@@ -42,6 +43,7 @@ def train(
 
     Raises:
         Diverged: The loss is not finite.
+        InputError: There is nothing to train on.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=float(parameters["learning_rate"]), fused=True)
     schedule = torch.optim.lr_scheduler.StepLR(
@@ -49,6 +51,8 @@ def train(
     )
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
     size = int(parameters["batch_size"])
+    if len(split) == 0:
+        raise InputError("the training split is empty")
     steps, step = epochs * math.ceil(len(split) / size), 0
     # A fifth faster than channels first, where batches are large.
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs

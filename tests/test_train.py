@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsemod.data import Batch, Tensors
+from sparsemod.errors import InputError
 from sparsemod.train import Diverged, error, train
 
 PARAMETERS = {"learning_rate": 0.05, "learning_gamma": 0.5, "learning_step": 2, "batch_size": 10}
@@ -165,3 +166,9 @@ def test_error_needs_no_gradient() -> None:
 
     error(predict, Tensors(torch.zeros(1, 1), torch.tensor([0])))
     assert seen == [False]
+
+
+def test_nothing_to_train_on_is_said() -> None:
+    empty = Tensors(torch.empty(0, 4), torch.empty(0, dtype=torch.long))
+    with pytest.raises(InputError, match="training split is empty"):
+        train(nn.Linear(4, 2), empty, PARAMETERS, epochs=1, rng=generator(0))

@@ -321,8 +321,10 @@ def _sign(rng: np.random.Generator) -> int:
 
 
 def _scaled(parameters: Parameters, space: SearchSpace, rng: np.random.Generator, name: str) -> dict[str, Value] | None:
-    before, parameter = int(parameters[name]), space[name]
-    assert isinstance(parameter, Int)
+    parameter = space[name]
+    if not isinstance(parameter, Int):  # a space of the user's own may list the widths
+        return _changed(parameters, space, rng, **{name: parameter.mutate(parameters[name], rng)})
+    before = int(parameters[name])
     factor = 2 ** rng.uniform(-1, 1)
     after = round(before * factor)
     if after == before:

@@ -9,7 +9,7 @@ import torch
 from sparsemod.errors import Infeasible
 from sparsemod.graph import Graph, trace
 from sparsemod.problem import Morphism
-from sparsemod.space import Parameters, SearchSpace, Value
+from sparsemod.space import Choice, Parameters, SearchSpace, Value
 from sparsemod.spaces import cnn
 
 SPACE = cnn.space()
@@ -336,3 +336,11 @@ def test_training_leaves_the_network_as_it_is() -> None:
         changed = {name for name in parent if child[name] != parent[name]}
         assert len(changed) == 1
         assert changed <= {"learning_rate", "learning_gamma", "dropout", "prune_threshold"}
+
+
+def test_width_morphism_takes_any_listed_width() -> None:
+    space = SearchSpace({**cnn.space(blocks=1, layers=1, fc_layers=0), "b1_l1_filters": Choice((4, 8))})
+    rng = np.random.default_rng(0)
+    parent = {**space.sample(rng), "b1_l1_filters": 4}
+    child = cnn.filters(parent, space, rng)
+    assert child is not None and child["b1_l1_filters"] == 8
