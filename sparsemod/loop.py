@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,8 +118,8 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
 
 
 def _screen(problem: Problem, config: Config) -> Screen:
-    if problem.build is None:
-        return Screen(problem, config)
+    if problem.build is None or problem.load_data is None:
+        return Screen(replace(problem, build=None), config)
     data = data_of(problem)
     return Screen(problem, config, data.input_shape, data.num_classes)
 
@@ -161,6 +161,7 @@ class _Search:
         self._config, self._record, self._stages, self._watch = config, record, stages, watch
         self._study = record.study
         self._before = max((trial.elapsed for trial in self._study.trials), default=0.0)
+        self._resumed = len(self._study.trials)
         self._started = time.monotonic()
         self._stage = 0
         self._running: dict[Future[Outcome], Candidate] = {}
@@ -175,37 +176,37 @@ class _Search:
 
     def run(self) -> None:
         """All stages, one after the other."""
-        executor = open_executor(self._config)
+        self._executor = open_executor(self._config)
         try:
             for position, stage in enumerate(self._stages):
                 self._stage = position
-                self._tell(message=f"stage {self._stage + 1} of {len(self._stages)}: {stage.title}")
-                executor, reason, over = self._run_stage(stage, executor)
+                self._tell(message=f"stage {position + 1} of {len(self._stages)}: {stage.title}")
+                reason, over = self._run_stage(stage)
                 self._record.stop(f"{stage.title}: {reason}", self.elapsed)
                 self._tell(message=f"{stage.title}: {reason}")
                 if over:
                     break
         except BaseException:
-            abandon(executor)
+            abandon(self._executor)
             raise
-        executor.shutdown()
+        self._executor.shutdown()
 
-    def _run_stage(self, stage: Stage, executor: Executor) -> tuple[Executor, str, bool]:
-        """Runs a stage to its end: the executor in use then, why it ended, and whether the search ends with it."""
+    def _run_stage(self, stage: Stage) -> tuple[str, bool]:
+        """Runs a stage to its end: why it ended, and whether the search ends with it."""
         while True:
             reason, over = self._reason_to_stop(stage)
-            if not reason and not self._fill(stage, executor):
+            if not reason and not self._fill(stage):
                 reason = "no new candidate that fits is left"
             if not self._running and (reason or not stage.remaining(self._study)):
-                return executor, reason or "all rounds done", over
+                return reason or "all rounds done", over
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             crashed = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
             for future in done.difference(crashed):
                 self._end(self._running.pop(future), future)
             if crashed:
-                executor = self._recover(executor)
+                self._recover()
 
-    def _fill(self, stage: Stage, executor: Executor) -> bool:
+    def _fill(self, stage: Stage) -> bool:
         """Submits candidates until every slot is taken; False if the sampler has no more although it may propose."""
         slots = 1 if self._suspects else workers(self._config)
         while len(self._running) < slots:
@@ -219,15 +220,15 @@ class _Search:
                 self._record.propose(asked)
                 self._queue.extend(asked)
             candidate = self._suspects.popleft() if self._suspects else self._queue.popleft()
-            self._submit(candidate, executor)
+            self._submit(candidate)
         return True
 
-    def _submit(self, candidate: Candidate, executor: Executor) -> None:
-        inherits = candidate.parent is not None and problem_of(self._config).objective is None
-        weights = self._record.weights(candidate.parent) if inherits else None
+    def _submit(self, candidate: Candidate) -> None:
+        trains = problem_of(self._config).objective is None
+        weights = self._record.weights(candidate.parent) if trains and candidate.parent is not None else None
         self._tell(message="", running=len(self._running) + 1)
         try:
-            future = executor.submit(evaluate, candidate, self._config, weights)
+            future = self._executor.submit(evaluate, candidate, self._config, weights)
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
@@ -245,9 +246,9 @@ class _Search:
         _log.info("trial %d %s in %.1f s %s", trial.number, trial.status, trial.seconds, _short(trial.score))
         self._tell(trial=trial)
 
-    def _recover(self, executor: Executor) -> Executor:
-        """A new pool after a worker died. Which candidate killed it is not known: each is tried once more, alone."""
-        abandon(executor)
+    def _recover(self) -> None:
+        """Opens a new pool after a worker died; which candidate killed it is not known: each is tried again, alone."""
+        abandon(self._executor)
         lost, self._running = list(self._running.values()), {}
         for candidate in sorted(lost, key=lambda candidate: candidate.number):
             if candidate.number in self._crashed:
@@ -260,16 +261,16 @@ class _Search:
                 self._crashed.add(candidate.number)
                 self._suspects.append(candidate)
         self._tell(message="a worker process died; its candidates are tried again, one at a time")
-        return open_executor(self._config)
+        self._executor = open_executor(self._config)
 
     def _reason_to_stop(self, stage: Stage) -> tuple[str, bool]:
         """Why no more is proposed, and whether that ends the search or the stage alone."""
         train, study = self._config.train, self._study
-        failed = study.trials[-train.max_failures :]
-        if len(failed) == train.max_failures and all(trial.status == "failed" for trial in failed):
+        recent = study.trials[self._resumed :][-train.max_failures :]  # what failed before a resume may be mended
+        if len(recent) == train.max_failures and all(trial.status == "failed" for trial in recent):
             raise SparsemodError(
                 f"{train.max_failures} candidates in a row failed, so the search stops; the last one said\n"
-                f"{failed[-1].reason.rstrip()}"
+                f"{recent[-1].reason.rstrip()}"
             )
         if train.time_limit and self.elapsed >= train.time_limit:
             return f"time limit of {train.time_limit:g} s reached", True
@@ -279,18 +280,26 @@ class _Search:
         return self._stagnation(stage), False
 
     def _stagnation(self, stage: Stage) -> str:
-        """Whether the hypervolume has all but stopped growing, by the record alone."""
-        train = self._config.train
+        """Whether the hypervolume had all but stopped growing by the last trial of a stage.
+
+        Judged by the record alone and between rounds, so that a stage that ended stays ended when a search resumes.
+        """
+        train, trials = self._config.train, self._study.trials
         window = train.patience * stage.batch
-        if not train.tolerance or stage.done(self._study) < window:
+        own = [position for position, trial in enumerate(trials) if trial.candidate.origin == stage.sampler.name]
+        if not train.tolerance or self._queue or len(own) < window:
             return ""
-        before = Study(self._study.objectives, self._study.limits, self._study.reference)
-        for trial in self._study.trials[:-window]:
-            before.add(trial)
-        old, new = before.hypervolume(), self._study.hypervolume()
+        end = own[-1] + 1
+        old, new = self._hypervolume(trials[: end - window]), self._hypervolume(trials[:end])
         if new - old > train.tolerance * new:
             return ""
         return f"hypervolume grew by less than {train.tolerance:g} in {train.patience} rounds"
+
+    def _hypervolume(self, trials: Sequence[Trial]) -> float:
+        study = Study(self._study.objectives, self._study.limits, self._study.reference)
+        for trial in trials:
+            study.add(trial)
+        return study.hypervolume()
 
     def _tell(self, trial: Trial | None = None, message: str = "", running: int | None = None) -> None:
         count = len(self._running) if running is None else running

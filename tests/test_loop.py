@@ -226,7 +226,7 @@ def assert_resumes(tmp_path: Path, events: Sequence[int], uninterrupted: tuple[S
 
 
 def test_search_resumes_as_if_it_had_not_been_interrupted(tmp_path: Path, uninterrupted: tuple[Study, bytes]) -> None:
-    assert_resumes(tmp_path, range(1, 30, 4), uninterrupted)
+    assert_resumes(tmp_path, range(1, 30, 7), uninterrupted)
 
 
 @pytest.mark.slow
@@ -247,7 +247,7 @@ def test_search_resumes_wherever_its_record_ends(
         if writes == 0:
             raise KeyboardInterrupt
 
-    for end in (2, 3, 9, 10, 11, 14, 16, 18):
+    for end in (3, 9, 10, 14, 17):
         root, writes = tmp_path / str(end), end
         with monkeypatch.context() as crash:
             crash.setattr(os, "fsync", stop_after)
@@ -433,7 +433,7 @@ def test_stage_that_ended_early_stays_ended_when_the_search_resumes(
 ) -> None:
     settings = {**STAGNANT, "batch_size": batch_size}
     searched(tmp_path / "whole", **settings)
-    for k in (15, 19, 23, 28):
+    for k in (19, 26):
         assert interrupted(tmp_path / str(k), k, **settings)
         study = searched(tmp_path / str(k), **settings)
         assert Counter(origins(study)) == {"sobol": 4, "bayes": bayes, "morph": 4}, k
