@@ -1,165 +1,20 @@
-"""Search spaces: what may vary, and within which bounds.
-
-A space is a mapping from names to `Int`, `Float` or `Choice`. A parameter may be active only under a condition on
-others (`when`); an inactive one does not exist in a candidate, so two networks that build alike compare alike.
-
-    >>> space = SearchSpace({"depth": Int(1, 2), "width_2": Int(4, 64, log=True, when={"depth": (2,)})})
-    >>> space.canonical({"depth": 1, "width_2": 8})
-    {'depth': 1}
-"""
+"""`SearchSpace`: names and parameters, with sampling, membership and encoding."""
 
 import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsemod.errors import InputError
+from sparsemod.space.ax import parameters_from_ax
+from sparsemod.space.parameters import Choice, Float, Int, Parameter, Parameters, Value, has_one_value, native
 
 if TYPE_CHECKING:
     from ax.core.search_space import SearchSpace as AxSearchSpace
-
-Value = int | float | str | bool
-Parameters = Mapping[str, Value]
-Condition = Mapping[str, Sequence[Value]]
-
-
-@dataclass(frozen=True)
-class Int:
-    """A whole number in [low, high]; on a log scale if equal ratios matter more than equal steps."""
-
-    low: int
-    high: int
-    log: bool = False
-    when: Condition | None = None
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
-
-    @property
-    def width(self) -> int:
-        """Number of encoded columns."""
-        return 1
-
-    def from_unit(self, unit: float) -> int:
-        """The value at `unit` in [0, 1); every value gets an equal share, in logarithms if `log`."""
-        if not self.log:
-            return min(self.low + math.floor(unit * (self.high - self.low + 1)), self.high)
-        low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
-        return min(max(round(math.exp(low + unit * (high - low))), self.low), self.high)
-
-    def encode(self, value: Value) -> list[float]:
-        """The value as numbers in [0, 1]."""
-        return [_position(float(value), self.low, self.high, self.log)]
-
-    def mutate(self, value: Value, rng: np.random.Generator) -> int:
-        """Another value, more often a near one."""
-        if self.low == self.high:
-            return self.low
-        unit = self.encode(value)[0] + rng.normal(0, 0.2)
-        moved = self.from_unit(min(max(unit, 0.0), 1 - 1e-9))
-        if moved == value:
-            moved = int(value) + (1 if rng.random() < 0.5 else -1)
-        if not self.low <= moved <= self.high:
-            moved = 2 * int(value) - moved
-        return moved
-
-
-@dataclass(frozen=True)
-class Float:
-    """A real number in [low, high]; on a log scale if equal ratios matter more than equal steps."""
-
-    low: float
-    high: float
-    log: bool = False
-    when: Condition | None = None
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"a number from {self.low} to {self.high}"
-
-    @property
-    def width(self) -> int:
-        """Number of encoded columns."""
-        return 1
-
-    def from_unit(self, unit: float) -> float:
-        """The value at `unit` in [0, 1]."""
-        if self.log:
-            value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
-        else:
-            value = self.low + unit * (self.high - self.low)
-        return min(max(float(f"{value:.6g}"), self.low), self.high)
-
-    def encode(self, value: Value) -> list[float]:
-        """The value as numbers in [0, 1]."""
-        return [_position(float(value), self.low, self.high, self.log)]
-
-    def mutate(self, value: Value, rng: np.random.Generator) -> float:
-        """Another value, more often a near one; a step over a bound is reflected."""
-        unit = self.encode(value)[0] + rng.normal(0, 0.2)
-        moved = self.from_unit(1 - abs(1 - abs(unit)))
-        if moved == value:
-            moved = float(self.high if value == self.low else self.low)
-        return moved
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few options without an order between them."""
-
-    options: Sequence[Value]
-    when: Condition | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", tuple(self.options))
-
-    def __contains__(self, value: object) -> bool:
-        return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in self.options)
-
-    def __str__(self) -> str:
-        return "one of " + ", ".join(map(repr, self.options))
-
-    @property
-    def width(self) -> int:
-        """Number of encoded columns: one for each option, but one alone for two."""
-        return 1 if len(self.options) <= 2 else len(self.options)
-
-    def from_unit(self, unit: float) -> Value:
-        """The option at `unit` in [0, 1); every option gets an equal share."""
-        return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
-
-    def encode(self, value: Value) -> list[float]:
-        """One-hot; a single 0 or 1 for two options."""
-        position = self.options.index(value)
-        if self.width == 1:
-            return [float(position)]
-        return [float(index == position) for index in range(len(self.options))]
-
-    def mutate(self, value: Value, rng: np.random.Generator) -> Value:
-        """Another option."""
-        others = [option for option in self.options if option != value]
-        return others[rng.integers(len(others))] if others else value
-
-
-Parameter = Int | Float | Choice
-
-
-def _position(value: float, low: float, high: float, log: bool) -> float:
-    if low == high:
-        return 0.5
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
 
 
 class SearchSpace(Mapping[str, Parameter]):
@@ -221,7 +76,7 @@ class SearchSpace(Mapping[str, Parameter]):
         result: dict[str, Value] = {}
         for name in self:
             if name in parameters and self.is_active(name, result):
-                result[name] = _native(self[name], parameters[name])
+                result[name] = native(self[name], parameters[name])
         return result
 
     def mistakes(self, parameters: Parameters) -> list[str]:
@@ -247,7 +102,7 @@ class SearchSpace(Mapping[str, Parameter]):
         result: dict[str, Value] = {}
         for name, parameter in self.items():
             if self.is_active(name, result):
-                given = _native(parameter, parameters[name]) if name in parameters else None
+                given = native(parameter, parameters[name]) if name in parameters else None
                 result[name] = given if given in parameter and given is not None else parameter.from_unit(rng.random())
         return result
 
@@ -270,7 +125,7 @@ class SearchSpace(Mapping[str, Parameter]):
     def mutate(self, parameters: Parameters, rng: np.random.Generator, changes: int = 1) -> dict[str, Value]:
         """A copy with some active parameters moved; parameters that become active are drawn at random."""
         result = self.canonical(parameters)
-        names = [name for name in result if not _has_one_value(self[name])]
+        names = [name for name in result if not has_one_value(self[name])]
         for index in rng.permutation(len(names))[:changes]:
             name = names[index]
             result[name] = self[name].mutate(result[name], rng)
@@ -295,53 +150,12 @@ class SearchSpace(Mapping[str, Parameter]):
         Raises:
             InputError: The Ax space has parameter constraints, which have no counterpart here, or it is no Ax space.
         """
-        if not hasattr(space, "parameters"):
-            raise InputError(f"the space is a {type(space).__name__}; it must be a SearchSpace of sparsemod or of Ax")
-        if getattr(space, "parameter_constraints", None):
-            raise InputError(
-                "the Ax search space has parameter constraints, which sparsemod does not support: let `build` raise "
-                "Infeasible(reason) for the combinations to refuse"
-            )
-        conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
-        for parent, parameter in space.parameters.items():
-            if not parameter.is_hierarchical:
-                continue
-            for value, children in parameter.dependents.items():
-                for child in children:
-                    allowed = conditions.setdefault(child, {})
-                    allowed[parent] = (*allowed.get(parent, ()), cast(Value, value))
-        converted: dict[str, Parameter] = {}
-        waiting = dict(space.parameters)
-        while waiting:  # a parent must stand before its children
-            before = len(waiting)
-            for name, parameter in list(waiting.items()):
-                if all(parent in converted for parent in conditions.get(name, {})):
-                    converted[name] = _from_ax_parameter(parameter, conditions.get(name))
-                    del waiting[name]
-            if len(waiting) == before:
-                raise InputError(f"the Ax search space is circular: {', '.join(waiting)} depend on each other")
-        return cls(converted)
+        return cls(parameters_from_ax(space))
 
 
 def identity(parameters: Parameters) -> str:
     """A text that is equal exactly for equal candidates in canonical form."""
     return repr(sorted(parameters.items()))
-
-
-def _from_ax_parameter(parameter: object, when: Condition | None) -> Parameter:
-    from ax.core.parameter import ChoiceParameter, FixedParameter, ParameterType, RangeParameter
-
-    match parameter:
-        case RangeParameter() if parameter.parameter_type == ParameterType.INT:
-            return Int(int(parameter.lower), int(parameter.upper), log=parameter.log_scale, when=when)
-        case RangeParameter():
-            return Float(float(parameter.lower), float(parameter.upper), log=parameter.log_scale, when=when)
-        case ChoiceParameter():
-            return Choice(cast(Sequence[Value], parameter.values), when=when)
-        case FixedParameter():
-            return Choice((cast(Value, parameter.value),), when=when)
-        case _:
-            raise InputError(f"the Ax parameter {parameter!r} is of a kind sparsemod does not know")
 
 
 def _mistakes(parameters: Mapping[str, Parameter]) -> Iterator[str]:
@@ -379,19 +193,6 @@ def _mistakes(parameters: Mapping[str, Parameter]) -> Iterator[str]:
 def _has_usable_bounds(parameter: Int | Float) -> bool:
     kind = int if isinstance(parameter, Int) else (int, float)
     return all(isinstance(bound, kind) and math.isfinite(bound) for bound in (parameter.low, parameter.high))
-
-
-def _has_one_value(parameter: Parameter) -> bool:
-    return len(parameter.options) == 1 if isinstance(parameter, Choice) else parameter.low == parameter.high
-
-
-def _native(parameter: Parameter, value: Value) -> Value:
-    """One way to write equal values: no NumPy numbers (as of `rng.integers`), 1.0 for a `Float`, the option itself."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(parameter, Choice) and value in parameter:
-        return parameter.options[parameter.options.index(value)]
-    return float(value) if isinstance(parameter, Float) and type(value) is int else value
 
 
 def _nearest(name: str, known: Mapping[str, Parameter]) -> str:
