@@ -351,19 +351,20 @@ def test_killed_search_resumes(tmp_path: Path, uninterrupted: tuple[Study, bytes
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_search_killed_at_any_time_gets_there(tmp_path: Path, executor: str) -> None:
     budget: dict[str, Any] = {"problem": TINY, "r1": 6, "r2": 2, "r3": 4, "executor": executor, "workers": 2}
     path = tmp_path / "config.cfg"
     path.write_text(from_keywords(root=str(tmp_path / "killed"), **{**BUDGET, **budget}).to_ini())
     command = [sys.executable, "-c", "import sys, sparsemod\nsparsemod.search(sys.argv[1])", str(path)]
-    kills, patience = 0, 3.0
+    kills, patience = 0, 4.0
     while True:
         try:
             subprocess.run(command, check=True, timeout=patience)  # kills the process when time is up
             break
         except subprocess.TimeoutExpired:
-            kills, patience = kills + 1, patience + 0.7
+            kills, patience = kills + 1, patience + 1.0
     study = load_study(tmp_path / "killed" / "study")
     assert kills > 0
     assert Counter(origins(study)) == {"sobol": 6, "bayes": 4, "morph": 4}
