@@ -20,7 +20,7 @@ from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
 from sparsemod.execute import abandon, open_executor, workers
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
-from sparsemod.samplers import Bayes, Morph, Sobol
+from sparsemod.samplers import Bayes, Morph, Sobol, uncertain_objective
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     problem = problem_of(config)
     screen = _screen(problem, config)
     stages = _stages(problem, screen, config)
-    record = Record(config.study_folder(), config, problem.space, lambda: _header(stages[0], screen, config))
+    record = Record(config.study_folder(), config, problem.space, lambda: _header(stages, screen, config))
     try:
         _Search(config, record, stages, watch or (lambda progress: None)).run()
         delete_models_off_front(record.study, record.folder)
@@ -139,11 +139,14 @@ def _stages(problem: Problem, screen: Screen, config: Config) -> list[Stage]:
     return stages
 
 
-def _header(first: Stage, screen: Screen, config: Config) -> dict[str, Any]:
+def _header(stages: Sequence[Stage], screen: Screen, config: Config) -> dict[str, Any]:
     """What a study is judged by, fixed when it begins: the reference point is the limits, or what is usual."""
-    assert isinstance(first.sampler, Sobol)
-    samples = [parameters for parameters in first.sampler.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
+    sobol = stages[0].sampler
+    assert isinstance(sobol, Sobol)
+    samples = [parameters for parameters in sobol.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
     usual = [screen.costs(parameters) for parameters in samples]
+    if usual and any(stage.candidates for stage in stages[1:]):
+        uncertain_objective(config.train.objectives, usual[0])  # what they cannot model is said before any training
     known = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
     reference = known | screen.limits | {"error": config.train.max_error}
     return {

@@ -708,3 +708,11 @@ def test_hypervolume_never_falls(tmp_path: Path) -> None:
     searched(tmp_path, lambda event: volumes.append(event.study.hypervolume()))
     assert volumes == sorted(volumes)
     assert 0 < volumes[-1] < 1 and math.isfinite(volumes[-1])
+
+
+def test_objectives_that_cannot_be_modelled_are_refused_before_any_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown before training: error, latency"):
+        searched(tmp_path, objectives=["error", "model_size", "latency"])
+    assert not (tmp_path / "study" / "study.json").exists()
+    study = searched(tmp_path, objectives=["error", "model_size"])
+    assert study.count("complete") > 0

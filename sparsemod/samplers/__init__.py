@@ -8,12 +8,13 @@ twice.
 from collections.abc import Sequence
 from typing import Protocol
 
+from sparsemod.samplers.acquisition import uncertain_objective
 from sparsemod.samplers.bayes import Bayes
 from sparsemod.samplers.morph import Morph
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.study import Candidate, Study
 
-__all__ = ["Bayes", "Morph", "Sampler", "Sobol"]
+__all__ = ["Bayes", "Morph", "Sampler", "Sobol", "uncertain_objective"]
 
 
 class Sampler(Protocol):

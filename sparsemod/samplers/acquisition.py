@@ -31,7 +31,7 @@ class Acquisition:
 
     def __init__(self, study: Study, surrogate: Surrogate, screen: Screen) -> None:
         self._study, self._screen = study, screen
-        self._target = _uncertain_objective(study, screen)
+        self._target = uncertain_objective(study.objectives, screen.costs(study.completed()[0].candidate.parameters))
         self._predict = surrogate.fit(study, self._target)
         self._front = self._denoised_front()
 
@@ -93,10 +93,13 @@ def greedily(study: Study, n: int, propose: Callable[[Study], Candidate | None])
     return asked
 
 
-def _uncertain_objective(study: Study, screen: Screen) -> str:
-    """The one objective that the costs do not give."""
-    costs = screen.costs(study.completed()[0].candidate.parameters)
-    unknown = [name for name in study.objectives if name not in costs]
+def uncertain_objective(objectives: Sequence[str], costs: Mapping[str, float]) -> str:
+    """The one objective that the costs of a candidate do not give.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    unknown = [name for name in objectives if name not in costs]
     if len(unknown) != 1:
         raise InputError(
             "the Gaussian-process and morphism stages model exactly one objective; unknown before training: "
