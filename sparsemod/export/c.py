@@ -56,7 +56,7 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None) -> N
 
 
 def _require_int8(graph: Graph) -> None:
-    advice = 'C is written for networks that are int8 throughout; search with [TRAIN] quant_scheme = "post"'
+    advice = "C is written for networks that are int8 throughout; search with [TRAIN] quant_scheme = post"
     if graph.activations[0].itemsize != 1:
         raise InputError(f"the input of the network is float. {advice}")
     for operator in graph.operators:

@@ -24,8 +24,10 @@ class Constant:
 
     @property
     def text(self) -> str:
-        """The definition."""
-        return f"const {self.ctype} {self.name}[{len(self.values)}] = {{\n{wrapped(self.values.tolist(), 4)}}};\n"
+        """The definition, on one line if it fits."""
+        start = f"const {self.ctype} {self.name}[{len(self.values)}] = {{"
+        line = f"{start}{', '.join(map(str, self.values.tolist()))}}};\n"
+        return line if len(line) <= 120 else f"{start}\n{wrapped(self.values.tolist(), 4)}}};\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,8 @@ class Layer:
         """
         lines = f"/* {self._comment()} */\n"
         if self.kernel:
-            aligned = ",\n" + " " * (len(self.kernel) + 1)
-            lines += f"{self.kernel}({aligned.join(self._arguments(offsets))});\n"
+            arguments = textwrap.indent(",\n".join(self._arguments(offsets)), " " * (len(self.kernel) + 1))
+            lines += f"{self.kernel}({arguments.lstrip()});\n"
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:
@@ -103,12 +105,13 @@ class Layer:
             what: name if (name := f"net_{self.name}_{what}") in known else "0"
             for what in ("weight", "bitmap", "bias", "multiplier", "shift")
         }
+        weights = ",\n          ".join(f".{what} = {name}" for what, name in names.items() if name != "0")
         match operator.kind:
             case "conv" | "depthwise":
                 groups = str(operator.options["groups"][0])
-                return [*arguments, f"&(Weights){{{', '.join(names.values())}}}", self._window(), groups]
+                return [*arguments, f"&(Weights){{{weights}}}", f"{self._window()}, {groups}"]
             case "linear":
-                return [*arguments, f"&(Weights){{{', '.join(names.values())}}}"]
+                return [*arguments, f"&(Weights){{{weights}}}"]
             case "max_pool":
                 return [*arguments, self._window()]
             case "avg_pool":

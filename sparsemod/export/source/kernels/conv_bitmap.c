@@ -22,7 +22,7 @@ static int32_t conv_bitmap_sum(const Input *x, int first, int count, int top, in
 static void conv_bitmap(const Input *x, const Output *y, const Weights *weights, const Window *window, int groups) {
     const int count = x->channels / groups, outputs = y->channels / groups;
     const uint32_t taps = (uint32_t)count * window->kernel[0] * window->kernel[1];
-    const int8_t *start = weights->values, *end = start;
+    const int8_t *start = weights->weight, *end = start;
     int8_t *out = y->data;
     for (int o = 0; o < y->channels; o++, start = end) {
         const int32_t bias = weights->bias ? weights->bias[o] : 0;

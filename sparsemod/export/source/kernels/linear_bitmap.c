@@ -1,6 +1,6 @@
 /* Fully connected layer that stores and multiplies only weights that are not zero. */
 static void linear_bitmap(const Input *x, const Output *y, const Weights *weights) {
-    const int8_t *value = weights->values;
+    const int8_t *value = weights->weight;
     uint32_t bit = 0;
     for (int o = 0; o < y->channels; o++) {
         int32_t sum = weights->bias ? weights->bias[o] : 0;
