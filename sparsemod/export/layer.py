@@ -105,7 +105,7 @@ class Layer:
             what: name if (name := f"net_{self.name}_{what}") in known else "0"
             for what in ("weight", "bitmap", "bias", "multiplier", "shift")
         }
-        weights = ",\n          ".join(f".{what} = {name}" for what, name in names.items() if name != "0")
+        weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name != "0")
         match operator.kind:
             case "conv" | "depthwise":
                 groups = str(operator.options["groups"][0])

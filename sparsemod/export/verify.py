@@ -60,7 +60,7 @@ def verify(folder: str | Path, flags: Sequence[str] = ()) -> list[Check]:
         identical = _identical(_run([str(program)], accepted=(0, 1)))
     return [
         Check("vectors with identical outputs", facts["vectors"], identical),
-        Check("arena (bytes)", facts["arena_bytes"], sum(size for kind, size in symbols if kind in "bB")),
+        Check("arena (bytes)", facts["arena_bytes"], sum(size for kind, size in symbols if kind in "bBdD")),
         Check(
             "weights and constants (bytes)", facts["const_bytes"], sum(size for kind, size in symbols if kind in "rR")
         ),

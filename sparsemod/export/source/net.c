@@ -1,6 +1,6 @@
 /* $macs multiply-accumulates, $const_bytes bytes of constants, $arena_bytes bytes of arena. See net.h for its use.
  *
- * Tensors are stored channel by channel, row by row. int may have 16 bits, as long as every tensor is smaller than that.
+ * Tensors are stored channel by channel, row by row. int may have 16 bits, as long as no tensor has 32768 elements.
  */
 #include "net.h"
 
