@@ -26,6 +26,7 @@ Find neural networks that fit a microcontroller.
   sparsemod check my_search/config.cfg      find mistakes in seconds, before hours are spent
   sparsemod search my_search/config.cfg     search; run it again to go on where it stopped
   sparsemod pareto results/digits           look at what was found and pick a network
+  sparsemod export results/digits 12 --out net    write network 12 as C, and prove that it computes the same
 """
 
 _EXIT_CODES = "exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (run the same command to go on)"
@@ -104,6 +105,26 @@ def _parser() -> argparse.ArgumentParser:
     pareto.add_argument("--best", metavar="OBJECTIVE", help="only the best in this objective, such as error")
     pareto.add_argument("--json", action="store_true", help="for programs: the front with all parameters")
     pareto.set_defaults(run=_pareto)
+
+    export = commands.add_parser(
+        "export",
+        help="write a network of a study as code for a device",
+        description="Writes the integer network of a trial into a new folder and verifies it.",
+    )
+    export.add_argument("study", type=Path, help="folder of the study, such as results/digits")
+    export.add_argument("number", type=int, help="of a trial on the front; `sparsemod pareto` lists them")
+    export.add_argument("--to", choices=("c",), default="c", help="what to write (default: self-contained C99)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; nothing is overwritten")
+    export.set_defaults(run=_export)
+
+    verify = commands.add_parser(
+        "verify",
+        help="build exported code and compare it with the network",
+        description="Compiles the code with the C compiler of this machine. Outputs must be those that were recorded, "
+        "bit for bit, and the bytes of RAM and flash those that were predicted. Exit code 1 if anything differs.",
+    )
+    verify.add_argument("folder", type=Path, metavar="DIR", help="as `sparsemod export` wrote it")
+    verify.set_defaults(run=_verify)
 
     config = commands.add_parser("config", help="explain a configuration")
     actions = config.add_subparsers(required=True, metavar="ACTION")
@@ -226,6 +247,31 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
             f"--best {options.best}: is not an objective of the study; known: {', '.join(study.objectives)}"
         )
     return sorted(trials, key=lambda trial: trial.score[options.best])[:1]
+
+
+def _export(options: argparse.Namespace) -> int:
+    from sparsemod import results
+    from sparsemod.export import NoCompiler, export
+
+    export(results.load(options.study).load_model(options.number), options.out)
+    print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
+    try:
+        return _verify(argparse.Namespace(folder=options.out))
+    except NoCompiler as error:
+        print(f"not verified: {error}; then: sparsemod verify {options.out}")
+        return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sparsemod import display
+    from sparsemod.export import verify
+
+    checks = verify(options.folder)
+    display.console().print(display.check_table([(check.name, check.predicted, check.found) for check in checks]))
+    if all(check.ok for check in checks):
+        return 0
+    print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
+    return 1
 
 
 def _config_show(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -164,6 +164,17 @@ def test_table(trials: list[Trial]) -> Table:
         score = trial.score
         table.add_row(str(trial.number), f"{score['error']:.4f}", f"{score['model_size']:,.0f}",
                       f"{score['working_memory']:,.0f}", f"{score['latency']:.4g}")  # fmt: skip
+    return table
+
+
+def check_table(checks: Sequence[tuple[str, int, int]]) -> Table:
+    """What was predicted of exported code, and what was found; one row per (name, predicted, found)."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("check")
+    for title in ("predicted", "found", ""):
+        table.add_column(title, justify="right")
+    for name, predicted, found in checks:
+        table.add_row(name, f"{predicted:,}", f"{found:,}", "same" if predicted == found else "DIFFERENT")
     return table
 
 

@@ -57,7 +57,7 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("init", "check", "search", "pareto", "config"):
+    for command in ("init", "check", "search", "pareto", "export", "verify", "config"):
         assert command in text
     assert "2 bad input" in text
 

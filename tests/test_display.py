@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from sparsemod import Candidate, Study, Trial
-from sparsemod.display import front_table, watching
+from sparsemod.display import check_table, front_table, watching
 from sparsemod.loop import Progress, Stage
 
 
@@ -71,3 +71,10 @@ def test_front_table_has_units_and_thousands(study):
     text = StringIO()
     Console(file=text, width=120).print(front_table(study, study.pareto_front()))
     assert "(bytes)" in text.getvalue() and "1,234" in text.getvalue()
+
+
+def test_check_table_marks_what_differs():
+    text = StringIO()
+    Console(file=text, width=120, color_system=None).print(check_table([("arena", 1024, 1024), ("vectors", 8, 7)]))
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert lines[1:] == [["arena", "1,024", "1,024", "same"], ["vectors", "8", "7", "DIFFERENT"]]

@@ -11,8 +11,8 @@ import torch
 from sparsemod.graph import Graph, Operator
 
 _BIAS = 4
-_REQUANTIZATION = 5
-"""A 32-bit multiplier and an 8-bit shift."""
+_MULTIPLIER = 4
+_SHIFT = 1
 _SCALE = 4
 _ENDS = 10
 """Scale and zero point of the input and of the output."""
@@ -27,13 +27,19 @@ def model_size_bytes(graph: Graph) -> int:
     constants = _ENDS + sum(_constants(graph, operator) for operator in graph.operators)
     weighted = [operator for operator in graph.operators if operator.weight is not None]
     if any(operator.weight is not None and not operator.weight.is_meta for operator in weighted):
-        return constants + sum(min(_dense(operator), _bitmap(operator)) for operator in weighted)
+        stored = (_bitmap(operator) if stored_as_bitmap(operator) else _dense(operator) for operator in weighted)
+        return constants + sum(stored)
     dense = sum(_dense(operator) for operator in weighted)
     # A layer that keeps most of its weights is stored dense, so these two bound every distribution of the zeros. The
     # pruned weights may all be of the smallest kind.
     smallest = min((operator.weight_itemsize for operator in weighted), default=1)
     sparse = dense + sum(_index(operator) for operator in weighted) - graph.pruned * smallest
     return constants + min(dense, sparse)
+
+
+def stored_as_bitmap(operator: Operator) -> bool:
+    """Whether a bitmap and the non-zero weights take less than all weights; of an operator with values."""
+    return _bitmap(operator) < _dense(operator)
 
 
 def _dense(operator: Operator) -> int:
@@ -57,8 +63,8 @@ def _constants(graph: Graph, operator: Operator) -> int:
     if operator.weight is not None:
         channels = operator.weight.shape[0]
         bias = _BIAS if operator.bias is not None else 0
-        scale = _REQUANTIZATION if quantized else _SCALE if operator.weight_itemsize == 1 else 0
+        scale = _MULTIPLIER + _SHIFT if quantized else _SCALE if operator.weight_itemsize == 1 else 0
         return channels * (bias + scale)
     if quantized and operator.kind in ("add", "avg_pool", "relu"):
-        return _REQUANTIZATION * len(operator.inputs)
+        return _MULTIPLIER * len(operator.inputs) + _SHIFT  # the inputs of an addition share one shift
     return 0

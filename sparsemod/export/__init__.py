@@ -1,0 +1,9 @@
+"""A trial's integer network as files for a device, and the proof that they compute the same.
+
+`c` writes C99, `verify` builds it and compares, `artefact` is the folder between the two.
+"""
+
+from sparsemod.export.c import export
+from sparsemod.export.verify import Check, NoCompiler, verify
+
+__all__ = ["Check", "NoCompiler", "export", "verify"]

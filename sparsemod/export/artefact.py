@@ -1,0 +1,79 @@
+"""A folder of exported files with a manifest: written as a whole or not at all, and known again when it was changed."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from sparsemod import __version__
+from sparsemod.errors import InputError
+
+MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, int]) -> None:
+    """Writes a new folder.
+
+    Args:
+        folder: Must not exist.
+        files: Text by name.
+        facts: What is predicted of the files, kept in the manifest.
+
+    Raises:
+        InputError: The folder exists or cannot be written.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists, and an export never overwrites; choose another folder, or delete it")
+    sums = {name: _sha256(text.encode()) for name, text in files.items()}
+    manifest = {"format": _FORMAT, "sparsemod": __version__, **facts, "sha256": sums}
+    folder = folder.absolute()
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        scratch.mkdir(parents=True)
+        for name, text in {**files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}.items():
+            (scratch / name).write_bytes(text.encode())
+        scratch.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read(folder: Path) -> dict[str, int]:
+    """The facts of a folder whose files are as they were written.
+
+    Raises:
+        InputError: It holds no export, or a file was changed or is missing.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder} holds no export (no {MANIFEST}); `sparsemod export` makes one")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        written, sums = manifest.pop("format"), manifest.pop("sha256")
+        facts = {name: int(value) for name, value in manifest.items() if name != "sparsemod"}
+        differences = [f"{name} {how}" for name, expected in sums.items() if (how := _changed(folder / name, expected))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} is damaged; export the network again") from None
+    if written != _FORMAT:
+        raise InputError(f"{folder} was written by another version of sparsemod (format {written})")
+    if differences:
+        raise InputError(
+            f"{folder} is not as it was exported: {', '.join(differences)}. Export the network again; `make test` "
+            "in the folder compares changed code with the recorded vectors"
+        )
+    return facts
+
+
+def _changed(path: Path, expected: str) -> str:
+    """How a file differs from what was written; nothing if it does not."""
+    if not path.is_file():
+        return "is missing"
+    return "" if _sha256(path.read_bytes()) == expected else "was changed"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,150 @@
+"""An integer `Graph` as self-contained C99: no library but <stdint.h>, no allocation, one static arena.
+
+    net.h        input, output and net_invoke(), with sizes and scales
+    net.c        weights, the kernels that this network needs, and one call per operator
+    test_main.c  recorded inputs and the outputs of `graph.run`
+    Makefile     builds net.o; `make test` compares
+
+The kernels stand as C in the folder `source` and are copied as they are. Each layer's weights are stored as
+`cost.size` counts them: dense, or as a bitmap and the values that are not zero.
+"""
+
+from pathlib import Path
+from string import Template
+
+import torch
+from torch import Tensor
+
+from sparsemod.cost import model_size_bytes, plan
+from sparsemod.errors import InputError
+from sparsemod.export import artefact
+from sparsemod.export.layer import KINDS, Layer, by, identifiers, wrapped
+from sparsemod.graph import Activation, Graph, run
+
+_SOURCE = Path(__file__).parent / "source"
+_WINDOWED = ("conv", "conv_bitmap", "max_pool", "avg_pool")
+_WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap")
+_VECTORS = 8
+
+
+def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None) -> None:
+    """Writes a network as C into a new folder.
+
+    Args:
+        graph: Int8 throughout, as `compress.quantize.lower` makes it.
+        folder: Must not exist.
+        vectors: Inputs to record, int8, (N, *input shape); a few extreme and random ones unless given.
+
+    Raises:
+        InputError: The network has float parts, or the folder exists or cannot be written.
+    """
+    _require_int8(graph)
+    vectors = _default_vectors(graph.activations[0]) if vectors is None else vectors
+    facts = {
+        "arena_bytes": plan(graph).size,
+        "const_bytes": model_size_bytes(graph),
+        "macs": graph.macs,
+        "vectors": len(vectors),
+    }
+    files = {
+        "net.h": _header(graph),
+        "net.c": _network(graph),
+        "test_main.c": _test(graph, vectors),
+        "Makefile": (_SOURCE / "Makefile").read_text(encoding="utf-8"),
+    }
+    artefact.write(Path(folder), files, facts)
+
+
+def _require_int8(graph: Graph) -> None:
+    advice = "C is written for networks that are int8 throughout; search with [TRAIN] quant_scheme = post"
+    if graph.activations[0].itemsize != 1:
+        raise InputError(f"the input of the network is float. {advice}")
+    for operator in graph.operators:
+        if operator.kind not in KINDS:
+            raise InputError(f"{operator.name}: the C export has no operator {operator.kind!r}")
+        computes = operator.kind not in ("max_pool", "reshape")
+        if graph.activations[operator.output].itemsize != 1 or (computes and operator.multiplier is None):
+            raise InputError(f"{operator.name}: this {operator.kind} is computed in float. {advice}")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _header(graph: Graph) -> str:
+    source, target = graph.activations[0], graph.activations[graph.output]
+    return _filled(
+        "net.h",
+        input_size=source.numel,
+        input_shape=by(source.shape),
+        output_size=target.numel,
+        output_shape=by(target.shape),
+        arena_bytes=plan(graph).size,
+        const_bytes=model_size_bytes(graph),
+    )
+
+
+def _network(graph: Graph) -> str:
+    source, target, offsets = graph.activations[0], graph.activations[graph.output], plan(graph).offsets
+    names = identifiers([operator.name for operator in graph.operators])
+    layers = [Layer(graph, operator, name) for operator, name in zip(graph.operators, names, strict=True)]
+    return _filled(
+        "net.c",
+        macs=f"{graph.macs:,}",
+        const_bytes=f"{model_size_bytes(graph):,}",
+        arena_bytes=f"{plan(graph).size:,}",
+        input_scale=_float(source.scale),
+        input_zero_point=source.zero_point,
+        output_scale=_float(target.scale),
+        output_zero_point=target.zero_point,
+        constants="\n".join(constant.text for layer in layers for constant in layer.constants),
+        kernels="\n".join(_kernels({layer.kernel for layer in layers})),
+        input_offset=offsets[0],
+        output_offset=offsets[graph.output],
+        operators="\n".join(layer.call(offsets) for layer in layers),
+    )
+
+
+def _test(graph: Graph, vectors: Tensor) -> str:
+    """Recorded inputs and the integers that the executor gives for them."""
+    source, target = graph.activations[0], graph.activations[graph.output]
+    outputs = torch.round(run(graph, (vectors.float() - source.zero_point) * source.scale) / target.scale)
+    return _filled(
+        "test_main.c",
+        vectors=len(vectors),
+        inputs=_rows(vectors),
+        outputs=_rows(outputs + target.zero_point),
+    )
+
+
+def _default_vectors(source: Activation) -> Tensor:
+    """Zero, the smallest and the largest input, and random ones; always the same."""
+    shape = (_VECTORS, *source.shape)
+    vectors = torch.randint(-128, 128, shape, dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    for row, value in enumerate((source.zero_point, -128, 127)):
+        vectors[row] = value
+    return vectors
+
+
+def _kernels(needed: set[str]) -> list[str]:
+    """C text of what the network's kernels need, and of the kernels themselves."""
+    kernels = sorted(needed - {""})
+    shared = ["types"] if kernels else []
+    shared += ["window"] if set(kernels) & set(_WINDOWED) else []
+    shared += ["weights"] if set(kernels) & set(_WEIGHTED) else []
+    shared += ["requantize"] if set(kernels) - {"max_pool"} else []
+    return [(_SOURCE / "kernels" / f"{name}.c").read_text(encoding="utf-8") for name in (*shared, *kernels)]
+
+
+def _filled(name: str, **values: object) -> str:
+    return Template((_SOURCE / name).read_text(encoding="utf-8")).substitute(values)
+
+
+def _rows(values: Tensor) -> str:
+    """Initializers of a two-dimensional array, one row per sample."""
+    return "".join(f"    {{\n{wrapped(row)}    }},\n" for row in values.flatten(1).to(torch.int8).tolist())
+
+
+def _float(value: float) -> str:
+    """A float32 that the compiler reads back as the same one."""
+    text = f"{value:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

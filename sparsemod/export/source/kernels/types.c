@@ -1,0 +1,11 @@
+/* What an operator reads: (channels, height, width). */
+typedef struct {
+    const int8_t *data;
+    int channels, height, width, zero_point;
+} Input;
+
+/* What an operator writes; low and high bound its values. */
+typedef struct {
+    int8_t *data;
+    int channels, height, width, zero_point, low, high;
+} Output;

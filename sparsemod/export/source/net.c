@@ -1,0 +1,29 @@
+/* $macs multiply-accumulates, $const_bytes bytes of constants, $arena_bytes bytes of arena. See net.h for its use.
+ *
+ * Tensors are stored channel by channel, row by row. int may have 16 bits, as long as no tensor has 32768 elements.
+ */
+#include "net.h"
+
+const float net_input_scale = $input_scale, net_output_scale = $output_scale;
+const int8_t net_input_zero_point = $input_zero_point, net_output_zero_point = $output_zero_point;
+
+/* --- weights and constants ------------------------------------------------------------------------------------- */
+
+$constants
+/* --- kernels --------------------------------------------------------------------------------------------------- */
+
+$kernels
+/* --- network --------------------------------------------------------------------------------------------------- */
+
+static int8_t arena[NET_ARENA_SIZE];
+
+int8_t *net_input(void) {
+    return arena + $input_offset;
+}
+
+const int8_t *net_output(void) {
+    return arena + $output_offset;
+}
+
+void net_invoke(void) {
+$operators}

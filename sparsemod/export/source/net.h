@@ -1,0 +1,38 @@
+/* A neural network in 8-bit integers, made by sparsemod.
+ *
+ *     int8_t *x = net_input();           write NET_INPUT_SIZE values,
+ *     net_invoke();                      run the network once,
+ *     const int8_t *y = net_output();    read NET_OUTPUT_SIZE values.
+ *
+ * Input and output lie in the arena that net_invoke() works in: read the output before the next input is written, and
+ * write the whole input each time.
+ *
+ * An integer q stands for the real number (q - zero_point) * scale, and a real number r becomes
+ * floor(r / scale + 0.5) + zero_point, held within -128 and 127.
+ */
+#ifndef NET_H
+#define NET_H
+
+#include <stdint.h>
+
+#define NET_INPUT_SIZE $input_size /* $input_shape */
+#define NET_OUTPUT_SIZE $output_size /* $output_shape */
+#define NET_ARENA_SIZE $arena_bytes /* bytes of RAM */
+#define NET_CONST_SIZE $const_bytes /* bytes of flash for weights and constants */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const float net_input_scale, net_output_scale;
+extern const int8_t net_input_zero_point, net_output_zero_point;
+
+int8_t *net_input(void);
+const int8_t *net_output(void);
+void net_invoke(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

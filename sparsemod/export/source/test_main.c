@@ -1,0 +1,31 @@
+/* Runs the network on recorded inputs and compares each output with the recorded one. */
+#include <stdio.h>
+
+#include "net.h"
+
+#define VECTORS $vectors
+
+static const int8_t inputs[VECTORS][NET_INPUT_SIZE] = {
+$inputs};
+
+static const int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
+$outputs};
+
+int main(void) {
+    int identical = 0;
+    for (int vector = 0; vector < VECTORS; vector++) {
+        int wrong = 0;
+        for (long i = 0; i < NET_INPUT_SIZE; i++)
+            net_input()[i] = inputs[vector][i];
+        net_invoke();
+        for (long i = 0; i < NET_OUTPUT_SIZE; i++) {
+            if (net_output()[i] == outputs[vector][i])
+                continue;
+            if (!wrong++)
+                printf("vector %d, output %ld: %d, recorded %d\n", vector, i, net_output()[i], outputs[vector][i]);
+        }
+        identical += !wrong;
+    }
+    printf("%d of %d vectors identical\n", identical, VECTORS);
+    return identical == VECTORS ? 0 : 1;
+}

@@ -1,0 +1,250 @@
+"""Exported C computes what `graph.run` computes, in the bytes that were predicted."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sparsemod.compress.quantize import lower
+from sparsemod.cost import model_size_bytes, plan
+from sparsemod.errors import InputError
+from sparsemod.export import export, verify
+from sparsemod.graph import Activation, Graph, Operator
+from sparsemod.spaces import cnn
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
+)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SPACE = cnn.space(blocks=2, layers=2, filters=(1, 8), fc_layers=1, fc_units=(4, 8))
+SHAPE = (2, 16, 17)
+
+
+class Everything(nn.Module):
+    """Groups, dilation, kernels and strides that differ by axis, a skip, all poolings, and ReLUs of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 4, (3, 2), stride=(1, 2), padding=(2, 1))
+        self.grouped = nn.Conv2d(4, 6, 3, groups=2, dilation=2, padding=2, bias=False)
+        self.depthwise = nn.Conv2d(6, 12, 3, groups=6, padding=1)
+        self.relu = nn.ReLU6()
+        self.skip = nn.Conv2d(4, 12, 1)
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.first(x))
+        x = F.relu(self.depthwise(self.grouped(x)) + self.skip(x))
+        x = F.hardtanh(F.max_pool2d(x, 3, 2, 1, ceil_mode=True), 0.1, 2.0)
+        x = F.relu(F.avg_pool2d(x, (3, 2), (2, 1)))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def pruned(module: nn.Module, share: float) -> nn.Module:
+    """The module, with random weights set to zero and biases left."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= torch.rand_like(parameter) >= share
+    return module
+
+
+def int8(module: nn.Module, *shape: int) -> Graph:
+    return lower(module.eval(), [torch.randn(8, *shape)])
+
+
+def member(seed: int) -> Graph:
+    """A random network of the space; two of three are pruned."""
+    torch.manual_seed(seed)
+    parameters = SPACE.sample(np.random.default_rng(seed))
+    small = {name: min(int(value), 2) for name, value in parameters.items() if name.endswith("pool_rate")}
+    module = cnn.build({**parameters, **small}, SHAPE, 3)  # stride and pooling of two, twice: 16 pixels become one
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.kaiming_normal_(parameter)  # a skip begins with zeros
+    pruned(module, (0.0, 0.5, 0.8)[seed % 3])
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 1.0
+    module(torch.randn(32, *SHAPE))  # in training mode: batch norm takes the statistics, and no layer dies
+    return int8(module, *SHAPE)
+
+
+def found(folder: Path, *flags: str) -> list[int]:
+    """What a verified export has: identical vectors, bytes of the arena, bytes of constants."""
+    return [check.found for check in verify(folder, flags)]
+
+
+def text(graph: Graph, folder: Path) -> str:
+    export(graph, folder)
+    return (folder / "net.c").read_text()
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(20))
+def test_members_of_the_space_are_bit_identical_in_c(tmp_path: Path, seed: int) -> None:
+    graph = member(seed)
+    vectors = torch.randint(-128, 128, (25, *SHAPE), dtype=torch.int8)
+    export(graph, tmp_path / "net", vectors)
+    assert found(tmp_path / "net") == [25, plan(graph).size, model_size_bytes(graph)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_every_operator_is_bit_identical_and_clean_under_sanitizers(tmp_path: Path, share: float) -> None:
+    torch.manual_seed(1)
+    graph = int8(pruned(Everything(), share), 2, 9, 10)
+    kinds = {operator.kind for operator in graph.operators}
+    assert kinds == {"conv", "depthwise", "linear", "max_pool", "avg_pool", "add", "relu", "reshape"}
+    export(graph, tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+    assert found(tmp_path / "net") == [8, plan(graph).size, model_size_bytes(graph)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_members_of_the_space_are_clean_under_sanitizers(tmp_path: Path, seed: int) -> None:
+    export(member(seed), tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+
+
+@needs_compiler
+def test_a_signal_has_one_axis(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv1d(3, 6, 4, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 4, 3, stride=2, dilation=2)]
+    export(int8(nn.Sequential(*layers, nn.AvgPool1d(2), nn.Flatten(), nn.Linear(4, 3)), 3, 17), tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+
+
+@needs_compiler
+def test_a_network_of_one_max_pool_needs_no_other_kernel(tmp_path: Path) -> None:
+    net = text(int8(nn.MaxPool2d(2), 1, 4, 4), tmp_path / "net")
+    assert "requantize" not in net and "Weights" not in net
+    assert found(tmp_path / "net") == [8, 20, 10]
+
+
+@needs_compiler
+def test_pruned_weights_shrink_the_object_file(tmp_path: Path) -> None:
+    """1,000 weights, 100 of them not zero: 125 bytes of bitmap and 100 values."""
+    torch.manual_seed(0)
+    module = nn.Linear(100, 10)
+    export(int8(module, 100), tmp_path / "dense")
+    keep = torch.arange(1000).reshape(10, 100) % 10 == 0
+    module.weight.data = module.weight.data.sign() * 0.1 * keep
+    export(int8(module, 100), tmp_path / "sparse")
+    assert found(tmp_path / "dense")[2] == 1000 + 10 * 9 + 10
+    assert found(tmp_path / "sparse")[2] == 125 + 100 + 10 * 9 + 10
+
+
+def linear(multiplier: int, shift: int, zero_in: int, zero_out: int, bias: int) -> Graph:
+    """y = x + bias, requantized."""
+    operator = Operator(
+        *("linear", "fc", (0,), 1),
+        weight=torch.ones(1, 1, dtype=torch.int8),
+        bias=torch.tensor([bias], dtype=torch.int32),
+        multiplier=torch.tensor([multiplier], dtype=torch.int32),
+        shift=torch.tensor([shift], dtype=torch.int32),
+        low=-128.0,
+        high=127.0,
+    )
+    return Graph((operator,), (Activation((1,), 1, 0.5, zero_in), Activation((1,), 1, 0.25, zero_out)))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("multiplier", "shift", "zero_in", "zero_out", "bias"),
+    [(1, 1, 0, 0, 0), (3, 2, -128, 127, -90), (2**21, 22, 5, -7, 1), (2**22 - 1, 1, 0, 0, -(2**30)), (1, 44, 0, 3, -1)],
+)
+def test_half_steps_round_up_below_zero_too(
+    tmp_path: Path, multiplier: int, shift: int, zero_in: int, zero_out: int, bias: int
+) -> None:
+    """All 256 inputs, with multipliers and shifts at their ends."""
+    vectors = torch.arange(-128, 128, dtype=torch.int8).reshape(256, 1)
+    export(linear(multiplier, shift, zero_in, zero_out, bias), tmp_path / "net", vectors)
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 256
+
+
+def test_recorded_outputs_are_those_of_the_formula(tmp_path: Path) -> None:
+    """x / 2, half steps rounded up: -3, -1, 0, 1, 3 become -1, 0, 0, 1, 2; then 10 is added."""
+    export(linear(1, 1, 0, 10, 0), tmp_path / "net", torch.tensor([-3, -1, 0, 1, 3], dtype=torch.int8).reshape(5, 1))
+    recorded = (tmp_path / "net" / "test_main.c").read_text().partition("outputs[VECTORS]")[2].partition("};")[0]
+    assert [int(line.strip(" ,")) for line in recorded.splitlines() if line.startswith("        ")] == [
+        9,
+        10,
+        10,
+        11,
+        12,
+    ]
+
+
+def test_header_says_sizes_and_scales(tmp_path: Path) -> None:
+    net = text(linear(1, 1, 3, -4, 0), tmp_path / "net")
+    header = (tmp_path / "net" / "net.h").read_text()
+    assert "#define NET_INPUT_SIZE 1 " in header and "#define NET_ARENA_SIZE 8 " in header
+    assert "net_input_scale = 0.5f, net_output_scale = 0.25f;" in net
+    assert "net_input_zero_point = 3, net_output_zero_point = -4;" in net
+    assert "/* fc: linear 1 -> 1, 1 of 1 weights */" in net
+
+
+def test_lines_are_at_most_120_columns(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    export(int8(Everything(), 2, 9, 10), tmp_path / "net")
+    for path in (tmp_path / "net").glob("*.[ch]"):
+        assert max(map(len, path.read_text().splitlines())) <= 120, path.name
+
+
+def test_names_become_identifiers_that_differ(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = int8(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), 2).renamed(["a.b", "a_b*/"])
+    net = text(graph, tmp_path / "net")
+    assert "net_a_b_weight[4]" in net and "net_a_b___weight[4]" in net and "a_b*/" not in net
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [("none", "the input of the network is float"), ("dynamic", "the input of the network is float")],
+)
+def test_float_networks_are_refused(tmp_path: Path, scheme: str, words: str) -> None:
+    graph = lower(nn.Sequential(nn.Linear(4, 2)).eval(), [torch.randn(8, 4)], scheme)
+    with pytest.raises(InputError, match=f"{words}.*quant_scheme = post"):
+        export(graph, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float_layers_are_refused_by_name(tmp_path: Path) -> None:
+    operator = Operator("linear", "fc", (0,), 1, weight=torch.ones(1, 1), weight_itemsize=4)
+    graph = Graph((operator,), (Activation((1,), 1), Activation((1,), 4)))
+    with pytest.raises(InputError, match="fc: this linear is computed in float"):
+        export(graph, tmp_path / "net")
+
+
+def test_unknown_operators_are_refused_by_name(tmp_path: Path) -> None:
+    graph = Graph((Operator("softmax", "soft", (0,), 1),), (Activation((1,), 1), Activation((1,), 1)))
+    with pytest.raises(InputError, match="soft: the C export has no operator 'softmax'"):
+        export(graph, tmp_path / "net")
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    with pytest.raises(InputError, match="exists, and an export never overwrites"):
+        export(linear(1, 1, 0, 0, 0), tmp_path / "net")
+    assert list((tmp_path / "net").iterdir()) == []
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        export(linear(1, 1, 0, 0, 0), tmp_path / "file" / "net")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+@needs_compiler
+def test_the_makefile_tests_the_network(tmp_path: Path) -> None:
+    export(linear(3, 2, 0, 0, 0), tmp_path / "net")
+    done = subprocess.run(["make", "-C", str(tmp_path / "net"), "test"], capture_output=True, text=True, check=True)
+    assert "8 of 8 vectors identical" in done.stdout
