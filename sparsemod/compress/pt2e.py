@@ -27,7 +27,10 @@ from sparsemod.errors import Infeasible  # noqa: E402
 
 _aten = torch.ops.aten
 _LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
-_CLAMPS = (_aten.relu.default, _aten.relu_.default, _aten.hardtanh.default, _aten.hardtanh_.default)
+_CLAMPS = (
+    *(_aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default),
+    *(_aten.hardtanh.default, _aten.hardtanh_.default),
+)
 _ADDS = (_aten.add.Tensor, _aten.add_.Tensor)
 _SAME_SCALE = (
     *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.pad.default, _aten.constant_pad_nd.default),

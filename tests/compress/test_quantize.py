@@ -241,6 +241,15 @@ def test_relu_bounds_are_zero_points() -> None:
     assert first.high == 127
 
 
+@pytest.mark.parametrize("clamp", [F.relu, F.relu6, torch.relu, nn.ReLU6(), nn.Hardtanh(0, 4)])
+def test_clamp_is_fused_however_it_is_written(clamp: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    network = Calls(lambda x, conv, head: head(clamp(conv(x)).flatten(1)), nn.Conv2d(3, 4, 3), nn.Linear(144, 5))
+    graph = lower(network.eval(), [torch.randn(32, *IMAGE)])
+    assert [operator.kind for operator in graph.operators] == ["conv", "reshape", "linear"]
+    assert graph.operators[0].low == graph.activations[1].zero_point == -128
+
+
 def test_dynamic_scheme_keeps_activations_float() -> None:
     module, x = network("plain")
     graph = lower(module, [x], "dynamic")
