@@ -48,7 +48,7 @@ setup(
         "report": ["plotly"],
         "export": ["onnx", "onnxruntime", "onnxscript"],
         "test": ["hypothesis", "pytest", "pytest-timeout"],
-        "dev": ["mypy", "pandas-stubs", "pre-commit", "ruff"],
+        "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -1,4 +1,5 @@
-"""What sparsemod itself costs, beside training: start-up, choosing a candidate, scoring and recording a trial.
+"""What sparsemod itself costs, beside training: start-up, choosing a candidate, scoring and recording a trial; and the
+default run as a whole, in time and memory.
 
     python benchmarks/overhead.py
 
@@ -6,7 +7,6 @@ Figures are medians of several runs on one core; work in this process is counted
 differ: the ratio to the reference work in the last row (a matrix product, timed in the same run) is what compares.
 """
 
-import importlib
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from sparsemod import Candidate, Choice, Float, Int, Problem, SearchSpace, Study, Trial, datasets
@@ -42,10 +43,12 @@ def main() -> None:
         *scoring(),
     ]
     reference = median(lambda: torch.ones(1000, 1000) @ torch.ones(1000, 1000))
-    print(f"{'':<58} {'measured':>10} {'at most':>8} {'ratio':>8}")
+    print(f"{'':<66} {'measured':>10} {'at most':>8} {'ratio':>8}")
     for name, limit, seconds in rows:
-        print(f"{name:<58} {seconds:>8.3f} s {limit:>6.1f} s {seconds / reference:>8.1f}")
-    print(f"{'reference: product of two 1000 x 1000 matrices':<58} {reference:>8.3f} s {'':>8} {1:>8.1f}")
+        most = f"{limit:>6.1f} s" if limit else ""
+        print(f"{name:<66} {seconds:>8.3f} s {most:>8} {seconds / reference:>8.1f}")
+    print(f"{'reference: product of two 1000 x 1000 matrices':<66} {reference:>8.3f} s {'':>8} {1:>8.1f}")
+    default_run()
 
 
 def start_up(statement: str) -> float:
@@ -55,40 +58,63 @@ def start_up(statement: str) -> float:
     return whole - median(lambda: subprocess.run([sys.executable, "-c", ""], **quiet), time.perf_counter)
 
 
-def choosing(trials: int = 100) -> list[tuple[str, float, float]]:
+def choosing(trials: int = 100) -> list[tuple[str, float | None, float]]:
     """One candidate, after a hundred trials, in a space of thirty parameters with four objectives.
 
-    The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume.
+    The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume;
+    every tenth trial, the model is fitted anew as well. The libraries are loaded before, and timed on their own.
     """
-    importlib.import_module("botorch.models")
     problem = Problem(cnn.space(blocks=2, layers=2), cnn.build, datasets.digits, cnn.MORPHISMS)
     config = from_keywords(problem=problem, device="arduino-uno")
     data = data_of(problem)
     screen = Screen(problem, config, data.input_shape, data.num_classes)
-    study = Study(config.train.objectives, screen.limits, {"error": 1.0, "latency": 100.0, **screen.limits})
     rng = np.random.default_rng(0)
-    while len(study.trials) < trials:
-        parameters = problem.space.sample(rng)
-        if screen.misfit(parameters) is None:
-            costs = screen.costs(parameters)
-            error = min(0.9, 40 / (costs["macs"] + 40) + 0.02 * rng.random())
-            study.add(
-                Trial(Candidate(len(study.trials), parameters, 5, "bench"), "complete", {"error": error, **costs})
-            )
-    names = [
-        ("bayes", Bayes(problem.space, screen, 10, 0)),
-        ("morph", Morph(problem.space, screen, 10, 0, cnn.MORPHISMS)),
-    ]
-    rows = []
-    for name, sampler in names:
-        times = []
+
+    def add(study: Study, count: int) -> None:
+        while count:
+            parameters = problem.space.sample(rng)
+            if screen.misfit(parameters) is None:
+                costs = screen.costs(parameters)
+                error = min(0.9, 40 / (costs["macs"] + 40) + 0.02 * rng.random())
+                candidate = Candidate(study.next_number, parameters, 5, "bench")
+                study.add(Trial(candidate, "complete", {"error": error, **costs}))
+                count -= 1
+
+    def empty() -> Study:
+        return Study(config.train.objectives, screen.limits, {"error": 1.0, "latency": 100.0, **screen.limits})
+
+    def seconds(sampler: Bayes | Morph, study: Study) -> float:
+        started = time.process_time()
+        assert sampler.ask(study, 1)
+        return time.process_time() - started
+
+    def new(kind: str) -> Bayes | Morph:
+        fresh = Screen(problem, config, data.input_shape, data.num_classes)
+        morphisms = [cnn.MORPHISMS] if kind == "morph" else []
+        return {"bayes": Bayes, "morph": Morph}[kind](problem.space, fresh, 10, 0, *morphisms)
+
+    study = empty()
+    add(study, 3)
+    loading = seconds(new("bayes"), study) - min(seconds(new("bayes"), study) for _ in range(RUNS))
+    rows: list[tuple[str, float | None, float]] = [("libraries of the model, loaded once", None, loading)]
+    for kind in ("bayes", "morph"):
+        label = f"ask {kind}, {len(problem.space)} parameters"
+        study = empty()
+        add(study, trials)
+        first, later, refit = [], [], []
         for _ in range(RUNS):
-            started = time.process_time()
-            [candidate] = sampler.ask(study, 1)
-            times.append(time.process_time() - started)
-            study.propose(candidate)
-        label = f"ask {name}: {trials} trials, {len(problem.space)} parameters, 4 objectives"
-        rows += [(f"{label}, first", 2.0, times[0]), (f"{label}, later", 2.0, statistics.median(times[1:]))]
+            sampler = new(kind)
+            first.append(seconds(sampler, study))
+            add(study, 1)
+            later.append(seconds(sampler, study))
+            add(study, 9)
+            refit.append(seconds(sampler, study))
+        label += f", {trials} to {len(study.trials)} trials"
+        rows += [
+            (f"{label}: first", 2.0, statistics.median(first)),
+            (f"{label}: model kept", 2.0, statistics.median(later)),
+            (f"{label}: model fitted anew", 2.0, statistics.median(refit)),
+        ]
     return rows
 
 
@@ -127,6 +153,37 @@ def scoring() -> list[tuple[str, float, float]]:
         (f"build, cost, quantize, score {params:,.0f} parameters", 1.0, seconds),
         ("record a trial with its model", 1.0, recording),
     ]
+
+
+def default_run() -> None:
+    """README's search, at its full size, with the memory of all its processes together."""
+    root = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("config.cfg", "examples"):
+            (Path(folder) / name).symlink_to(root / name)
+        command = [sys.executable, "-m", "sparsemod", "search", "config.cfg"]
+        started = time.perf_counter()
+        running = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        resident, shared_once = 0.0, 0.0
+        while running.poll() is None:
+            processes = [running, *running.children(recursive=True)]
+            used = [usage for process in processes if (usage := memory(process))]
+            resident = max(resident, sum(rss for rss, _ in used))
+            shared_once = max(shared_once, sum(pss for _, pss in used))
+            time.sleep(0.25)
+        seconds = time.perf_counter() - started
+    assert running.returncode == 0, f"the search ended with exit code {running.returncode}"
+    print(f"\ndefault run: {seconds:.0f} s of 300 s; memory of all processes {resident / 1e9:.2f} GB of 1.5 GB, or")
+    print(f"{shared_once / 1e9:.2f} GB with pages that several of them share counted once")
+
+
+def memory(process: psutil.Process) -> tuple[int, int] | None:
+    """Resident set and its proportional share in bytes; None if the process has ended."""
+    try:
+        usage = process.memory_full_info()
+    except psutil.Error:
+        return None
+    return usage.rss, usage.pss
 
 
 def median(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:

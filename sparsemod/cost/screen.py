@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,7 +22,10 @@ from sparsemod.objectives import quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, locate
 from sparsemod.space import Parameters, Value
 
-_GRAPHS, _COSTS = 1_000, 100_000
+T = TypeVar("T")
+
+_GRAPHS, _COSTS = 300, 5_000
+"""How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
 
 class Screen:
@@ -46,8 +49,8 @@ class Screen:
         self._shape, self._classes = input_shape, num_classes
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
-        self._graphs: OrderedDict[tuple[Any, ...], Graph | str] = OrderedDict()
-        self._costs: OrderedDict[tuple[Any, ...], Mapping[str, float]] = OrderedDict()
+        self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
+        self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
 
     def costs(self, parameters: Parameters) -> Mapping[str, float]:
         """Costs by name: exact, but for the size of a pruned network, which is then an upper bound.
@@ -61,8 +64,6 @@ class Screen:
         key = tuple(parameters.items())
         if key not in self._costs:
             self._costs[key] = self._computed(parameters)
-            if len(self._costs) > _COSTS:
-                self._costs.popitem(last=False)
         return self._costs[key]
 
     def misfit(self, parameters: Parameters) -> str | None:
@@ -101,8 +102,9 @@ class Screen:
 
     def _graph(self, parameters: Parameters) -> Graph:
         key = tuple(parameters.get(name) for name in self._read)
-        found = self._graphs.get(key)
-        if found is None:
+        if key in self._graphs:
+            found = self._graphs[key]
+        else:
             reads = _Reads(parameters)
             try:
                 found = self._traced(reads)
@@ -110,8 +112,6 @@ class Screen:
                 found = str(reason)
             self._read.update(reads.names)
             self._graphs[tuple(parameters.get(name) for name in self._read)] = found
-            if len(self._graphs) > _GRAPHS:
-                self._graphs.popitem(last=False)
         if isinstance(found, str):
             raise Infeasible(found)
         return found
@@ -139,6 +139,23 @@ def _own_code(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise BuilderError(f"{name} raised {type(error).__name__}: {error}") from error
+
+
+class _Recent(OrderedDict[tuple[Any, ...], T]):
+    """A cache of the entries that were used last."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def __getitem__(self, key: tuple[Any, ...]) -> T:
+        self.move_to_end(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: tuple[Any, ...], value: T) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._size:
+            self.popitem(last=False)
 
 
 class _Reads(Mapping[str, Value]):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import InputError
-from sparsemod.samplers.ehvi import expected_improvement
+from sparsemod.samplers.ehvi import ExpectedImprovement
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.study import Candidate, Study
 
@@ -33,7 +33,8 @@ class Acquisition:
         self._study, self._screen = study, screen
         self._target = uncertain_objective(study.objectives, screen.costs(study.completed()[0].candidate.parameters))
         self._predict = surrogate.fit(study, self._target)
-        self._front = self._denoised_front()
+        position = study.objectives.index(self._target)
+        self._improvement = ExpectedImprovement(self._denoised_front(), position)
 
     def gain(self, pool: Sequence[Candidate]) -> Array:
         """Expected improvement of each candidate, (P,), as a share of the box up to the reference point."""
@@ -44,21 +45,19 @@ class Acquisition:
         known = [name for name in self._study.objectives if name != self._target]
         costs = [self._screen.costs(candidate.parameters) for candidate in pool]
         scaled = np.array([[cost[name] / reference[name] for name in known] for cost in costs])
-        position = self._study.objectives.index(self._target)
         log_error = mean - np.log(reference[self._target])
-        return expected_improvement(log_error, deviation, scaled.reshape(len(pool), -1), self._front, position)
+        return self._improvement(log_error, deviation, scaled.reshape(len(pool), -1))
 
-    def best(self, pool: Sequence[Candidate]) -> Candidate | None:
+    def best(self, pool: Sequence[Candidate], gain: Array) -> Candidate | None:
         """The candidate of largest gain; where none is to be expected, the one of smallest predicted error."""
         if not pool:
             return None
-        gain = self.gain(pool)
-        mean, deviation = self._predict(pool)
-        best = int(np.argmax(gain)) if gain.max() > 0 else int(np.argmin(mean))
+        best = int(np.argmax(gain)) if gain.max() > 0 else int(np.argmin(self._predict(pool)[0]))
+        [mean], [deviation] = self._predict([pool[best]])
         _log.debug(
             "candidate %d: best of a pool of %d, expected gain %.3g (median %.3g), predicted %s %.4g, times or by %.2f",
             *(pool[best].number, len(pool), gain[best], np.median(gain)),
-            *(self._target, np.exp(mean[best]), np.exp(deviation[best])),
+            *(self._target, np.exp(mean), np.exp(deviation)),
         )
         return pool[best]
 

@@ -13,7 +13,7 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters, SearchSpace
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _RANDOM, _MUTATIONS = 128, 48, 160
+_SOBOL, _RANDOM, _MUTATIONS = 64, 48, 160
 """Candidates of the pool: the head of the Sobol sequence, random ones, and mutations of the front."""
 _LOCAL_ROUNDS, _LOCAL, _BEST = 2, 64, 10
 """Rounds of local search, each with this many mutations of the best candidates so far."""
@@ -50,10 +50,12 @@ class Bayes:
         pool.add(self._sobol.feasible(_SOBOL))
         pool.add(self._space.sample(rng) for _ in range(_RANDOM))
         pool.add(self._mutations([trial.candidate for trial in parents], _MUTATIONS, rng))
+        gain = acquisition.gain(pool.candidates)
         for _ in range(_LOCAL_ROUNDS):
-            order = np.argsort(-acquisition.gain(pool.candidates), kind="stable")
+            order = np.argsort(-gain, kind="stable")
             pool.add(self._mutations([pool.candidates[index] for index in order[:_BEST]], _LOCAL, rng))
-        return acquisition.best(pool.candidates) or self._next_sobol(study)
+            gain = np.concatenate([gain, acquisition.gain(pool.candidates[len(gain) :])])
+        return acquisition.best(pool.candidates, gain) or self._next_sobol(study)
 
     def _next_sobol(self, study: Study) -> Candidate | None:
         asked = self._sobol.ask(study, 1)

@@ -24,34 +24,44 @@ Array = NDArray[np.float64]
 _CHUNK = 256
 
 
-def expected_improvement(mean: Array, deviation: Array, costs: Array, front: Array, error: int) -> Array:
+class ExpectedImprovement:
     """Expected gain of hypervolume, all objectives in units of the reference point.
 
     Args:
-        mean: Of the log error, (P,).
-        deviation: Of the log error, (P,).
-        costs: The known objectives, (P, M - 1), in the order of the objectives without the error.
         front: Values to improve on, (T, M); rows may be dominated or lie outside the reference point.
         error: Position of the error among the objectives.
 
-    Returns:
-        Share of the box between zero and the reference point, (P,).
-
     Example:
-        >>> mean, deviation, costs = np.log([0.5]), np.array([1e-9]), np.array([[0.25]])  # 0.5 x 0.75 of an empty box
-        >>> expected_improvement(mean, deviation, costs, np.empty((0, 2)), error=0).round(6).tolist()
+        >>> empty = ExpectedImprovement(np.empty((0, 2)), error=0)
+        >>> empty(np.log([0.5]), np.array([1e-9]), np.array([[0.25]])).round(6).tolist()  # 0.5 x 0.75 of an empty box
         [0.375]
     """
-    lower, upper = _boxes(front)
-    others = [index for index in range(front.shape[1]) if index != error]
-    gains = []
-    for start in range(0, len(mean), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        cost, m, s = costs[part, None, :], mean[part, None], deviation[part, None]
-        sides = np.clip(upper[:, others] - np.maximum(cost, lower[:, others]), 0, None).prod(axis=2)
-        below = _expected_below(upper[:, error], m, s) - _expected_below(lower[:, error], m, s)
-        gains.append((sides * below).sum(axis=1))
-    return np.concatenate(gains) if gains else np.empty(0)
+
+    def __init__(self, front: Array, error: int) -> None:
+        others = [index for index in range(front.shape[1]) if index != error]
+        lower, upper = _boxes(front)
+        self._lower, self._upper = lower[:, others], upper[:, others]
+        self._lower_error, self._upper_error = lower[:, error], upper[:, error]
+
+    def __call__(self, mean: Array, deviation: Array, costs: Array) -> Array:
+        """The gain of each candidate.
+
+        Args:
+            mean: Of the log error, (P,).
+            deviation: Of the log error, (P,).
+            costs: The known objectives, (P, M - 1), in the order of the objectives without the error.
+
+        Returns:
+            Share of the box between zero and the reference point, (P,).
+        """
+        gains = [np.empty(0)]
+        for start in range(0, len(mean), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            cost, m, s = costs[part, None, :], mean[part, None], deviation[part, None]
+            sides = np.clip(self._upper - np.maximum(cost, self._lower), 0, None).prod(axis=2)
+            below = _expected_below(self._upper_error, m, s) - _expected_below(self._lower_error, m, s)
+            gains.append((sides * below).sum(axis=1))
+        return np.concatenate(gains)
 
 
 def _expected_below(threshold: Array, mean: Array, deviation: Array) -> Array:

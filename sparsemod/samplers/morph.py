@@ -54,4 +54,5 @@ class Morph:
                 pool.add([self._space.canonical(child)], parent.number)
         if not pool.candidates:
             return None
-        return Acquisition(study, self._surrogate, self._screen).best(pool.candidates)
+        acquisition = Acquisition(study, self._surrogate, self._screen)
+        return acquisition.best(pool.candidates, acquisition.gain(pool.candidates))

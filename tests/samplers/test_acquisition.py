@@ -10,7 +10,7 @@ from sparsemod.errors import InputError
 from sparsemod.problem import Problem
 from sparsemod.samplers import Sampler, Sobol
 from sparsemod.samplers.acquisition import Acquisition, greedily
-from sparsemod.samplers.ehvi import expected_improvement
+from sparsemod.samplers.ehvi import ExpectedImprovement
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Study, Trial
@@ -49,7 +49,8 @@ def test_gain_ranks_candidates_as_the_hypervolume_that_they_will_add(
 def test_best_has_the_largest_gain(study: Study, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
     grow(study, sobol, 12)
     pool, acquisition = sobol.ask(study, 50), acquire(study)
-    assert acquisition.best(pool) is pool[int(np.argmax(acquisition.gain(pool)))]
+    gain = acquisition.gain(pool)
+    assert acquisition.best(pool, gain) is pool[int(np.argmax(gain))]
 
 
 def test_best_has_the_smallest_predicted_error_where_nothing_is_to_be_gained(
@@ -58,15 +59,17 @@ def test_best_has_the_smallest_predicted_error_where_nothing_is_to_be_gained(
     grow(study, sobol, 12)
     study.reference.update(model_size=1e-3)  # every candidate costs more than counts
     pool, acquisition = sobol.ask(study, 50), acquire(study)
-    assert (acquisition.gain(pool) == 0).all()
+    gain = acquisition.gain(pool)
+    assert (gain == 0).all()
     mean, _ = Surrogate(problem.space, screen).fit(study, "error")(pool)
-    assert acquisition.best(pool) is pool[int(np.argmin(mean))]
+    assert acquisition.best(pool, gain) is pool[int(np.argmin(mean))]
 
 
 def test_empty_pool_has_no_best(study: Study, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
     acquisition = acquire(grow(study, sobol, 3))
-    assert acquisition.best([]) is None
-    assert acquisition.gain([]).shape == (0,)
+    gain = acquisition.gain([])
+    assert gain.shape == (0,)
+    assert acquisition.best([], gain) is None
 
 
 def test_pending_candidate_leaves_less_to_gain_beside_it(
@@ -110,7 +113,7 @@ def test_front_counts_with_the_believed_error_not_with_a_lucky_one(
     mean, deviation = Surrogate(problem.space, screen).fit(study, "error")(again)
     scaled = np.array([[costs[name] / study.reference[name] for name in study.objectives[1:]]])
     measured = study.values(study.trials) / [study.reference[name] for name in study.objectives]
-    beyond_luck = expected_improvement(mean - np.log(study.reference["error"]), deviation, scaled, measured, error=0)
+    beyond_luck = ExpectedImprovement(measured, error=0)(mean - np.log(study.reference["error"]), deviation, scaled)
     assert acquire(study).gain(again) > 100 * beyond_luck
     assert acquire(study).gain(again) > 1e-3
 
@@ -130,7 +133,7 @@ def test_study_may_have_the_error_alone_as_objective(
 ) -> None:
     alone = grow(Study(("error",), screen.limits, {"error": 1.0}), sobol, 12)
     pool, acquisition = sobol.ask(alone, 50), acquire(alone)
-    best = acquisition.best(pool)
+    best = acquisition.best(pool, acquisition.gain(pool))
     assert best is not None
     assert problem.objective is not None
     errors = [problem.objective(candidate)["error"] for candidate in pool]
@@ -162,7 +165,8 @@ def test_problem_without_costs_may_have_one_objective(problem: Problem) -> None:
     for candidate in Sobol(bare.space, screen, 5, 0).ask(study, 4):
         study.add(Trial(candidate, "complete", {"error": 0.1 * (candidate.number + 1)}))
     pool = Sobol(bare.space, screen, 5, 1).ask(study, 5)
-    assert Acquisition(study, Surrogate(bare.space, screen), screen).best(pool) in pool
+    acquisition = Acquisition(study, Surrogate(bare.space, screen), screen)
+    assert acquisition.best(pool, acquisition.gain(pool)) in pool
 
 
 # --- greedily --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sparsemod.config import Config
@@ -25,16 +26,20 @@ def bayes(problem: Problem, screen: Screen) -> Bayes:
 
 
 def test_thirty_trials_beat_two_hundred_of_the_quasi_random_sequence(
-    study: Study, sobol: Sobol, bayes: Bayes, grow: Grow
+    study: Study, problem: Problem, screen: Screen, sobol: Sobol, grow: Grow
 ) -> None:
+    """Over five seeds, as one may be unlucky."""
     random = grow(study.copy(), sobol, 200)
-    guided = grow(grow(study.copy(), sobol, 10), bayes, 20)
-    assert len(guided.completed()) == 30
-    assert guided.hypervolume() > 1.02 * random.hypervolume()
     equal = Study(study.objectives, study.limits, study.reference)
     for trial in random.trials[:30]:
         equal.add(trial)
-    assert guided.hypervolume() > 1.1 * equal.hypervolume()
+    guided = []
+    for seed in range(5):
+        first = grow(study.copy(), Sobol(problem.space, screen, 5, seed), 10)
+        guided.append(grow(first, Bayes(problem.space, screen, 5, seed), 20))
+    assert [len(each.completed()) for each in guided] == [30] * 5
+    assert np.mean([each.hypervolume() for each in guided]) > 1.05 * random.hypervolume()
+    assert min(each.hypervolume() for each in guided) > max(random.hypervolume(), 1.1 * equal.hypervolume())
 
 
 def test_first_candidates_are_those_of_the_sequence(study: Study, sobol: Sobol, bayes: Bayes) -> None:

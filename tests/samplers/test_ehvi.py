@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sparsemod.pareto import hypervolume
-from sparsemod.samplers.ehvi import expected_improvement
+from sparsemod.samplers.ehvi import ExpectedImprovement
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def sampled(
 
 def one(mean: float, deviation: float, costs: list[float], front: Array, error: int = 0) -> float:
     """Expected improvement of one candidate; `mean` is the median of its error."""
-    return float(expected_improvement(np.log([mean]), np.array([deviation]), np.array([costs]), front, error)[0])
+    return float(ExpectedImprovement(front, error)(np.log([mean]), np.array([deviation]), np.array([costs]))[0])
 
 
 # --- agreement with sampling -----------------------------------------------------------------------------------------
@@ -65,11 +65,12 @@ def test_candidates_are_judged_one_by_one() -> None:
     rng = np.random.default_rng(0)
     front, costs = rng.uniform(0, 1, (5, 3)), rng.uniform(0, 1, (300, 2))
     mean, deviation = np.log(rng.uniform(0.05, 1, 300)), rng.uniform(0.1, 1, 300)
-    together = expected_improvement(mean, deviation, costs, front, error=1)
+    improvement = ExpectedImprovement(front, error=1)
+    together = improvement(mean, deviation, costs)
     assert together.shape == (300,)
     for row in (0, 1, 255, 256, 299):
         alone = slice(row, row + 1)
-        expected = expected_improvement(mean[alone], deviation[alone], costs[alone], front, error=1)
+        expected = improvement(mean[alone], deviation[alone], costs[alone])
         assert together[alone] == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
@@ -149,7 +150,7 @@ def test_gain_is_finite_however_uncertain_the_error() -> None:
 
 def test_no_candidates_have_no_gains() -> None:
     nothing = np.empty(0)
-    assert expected_improvement(nothing, nothing, np.empty((0, 1)), np.array([[0.5, 0.5]]), error=0).shape == (0,)
+    assert ExpectedImprovement(np.array([[0.5, 0.5]]), error=0)(nothing, nothing, np.empty((0, 1))).shape == (0,)
 
 
 def test_front_stays_as_it_is() -> None:
