@@ -17,6 +17,7 @@ for _name in ("torchao", "torch.utils._pytree"):  # they report CUDA extensions 
 from torchao.quantization.pt2e.observer import MinMaxObserver, PerChannelMinMaxObserver  # noqa: E402
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # noqa: E402
 from torchao.quantization.pt2e.quantizer import (  # noqa: E402
+    FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
     Quantizer,
@@ -31,21 +32,27 @@ _CLAMPS = (
     *(_aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default),
     *(_aten.hardtanh.default, _aten.hardtanh_.default),
 )
-_ADDS = (_aten.add.Tensor, _aten.add_.Tensor)
+_PAIRS = (_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor)
 _SAME_SCALE = (
     *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.pad.default, _aten.constant_pad_nd.default),
     *(_aten.flatten.using_ints, _aten.view.default, _aten.reshape.default, _aten.unsqueeze.default),
     *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
-    *(_aten.dropout.default, _aten.feature_dropout.default),
+    *(_aten.dropout.default, _aten.feature_dropout.default, _aten.permute.default, _aten.transpose.int),
+    *(_aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec),
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
-    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim),
+    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim, _aten.sigmoid.default),
+    *(_aten.tanh.default, _aten.hardsigmoid.default, _aten.hardswish.default, _aten.hardswish_.default),
+    *(_aten.silu.default, _aten.silu_.default, _aten.gelu.default, _aten.leaky_relu.default),
+    *(_aten.leaky_relu_.default, _aten.elu.default, _aten.elu_.default),
 )
 
 _ACTIVATION = QuantizationSpec(
     torch.int8, MinMaxObserver.with_args(eps=2**-20), -128, 127, torch.per_tensor_affine, is_dynamic=False
 )
+_SHARES = FixedQParamsQuantizationSpec(torch.int8, 1 / 256, -128, -128, 127, torch.per_tensor_affine)
+"""Of a softmax: from 0 to almost 1."""
 _WEIGHT = QuantizationSpec(
     torch.int8, PerChannelMinMaxObserver.with_args(eps=2**-20), -127, 127, torch.per_channel_symmetric, ch_axis=0
 )
@@ -68,6 +75,7 @@ def convert(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         exported = torch.export.export(module, (calibration[0],)).module(check_guards=False)
+        _keep_apart(exported)
         prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes))
         for batch in calibration:
             prepared(batch)
@@ -77,6 +85,37 @@ def convert(
             )
         converted: fx.GraphModule = convert_pt2e(prepared)
     return converted
+
+
+def _keep_apart(exported: fx.GraphModule) -> None:
+    """Replaces each batch norm that stands alone by a call that torchao does not know.
+
+    It would fold it into a convolution whose output others read too, and looks for patterns of training with it, which
+    takes ten seconds.
+    """
+    alone = [node for node in exported.graph.nodes if node.target is _aten.batch_norm.default and not _folds(node)]
+    for node in alone:
+        with exported.graph.inserting_before(node):
+            norm = exported.graph.call_function(_norm, node.args, node.kwargs)
+        norm.meta = dict(node.meta)
+        node.replace_all_uses_with(norm)
+        exported.graph.erase_node(node)
+    exported.recompile()
+
+
+def _folds(norm: fx.Node) -> bool:
+    """Whether a batch norm becomes part of the layer before it."""
+    source = norm.args[0]
+    assert isinstance(source, fx.Node)
+    if len(source.users) > 1:
+        return False
+    return source.target in _LAYERS or (source.target is _aten.batch_norm.default and _folds(source))
+
+
+def _norm(*args: Any, **kwargs: Any) -> Tensor:
+    """Batch norm by another name."""
+    result: Tensor = _aten.batch_norm.default(*args, **kwargs)
+    return result
 
 
 def _finite(observer: MinMaxObserver) -> bool:
@@ -109,7 +148,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
     def _annotate_layer(self, node: fx.Node) -> None:
         chosen = self._schemes.get(_path(node), self._scheme)
         static = node.meta["static"] = chosen == "post"
-        inputs = {node.args[0]: _ACTIVATION} if static else {}
+        inputs: dict[Any, Any] = dict(_read(node.args[:1])) if static else {}
         if static or (chosen == "dynamic" and node.target is _aten.linear.default):
             inputs[node.args[1]] = _WEIGHT
         _annotate(node, inputs, _ACTIVATION if static and not _fused(node) else None)
@@ -118,15 +157,32 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
         node.meta["static"] = all(source.meta["static"] for source in node.all_input_nodes)
         if not node.meta["static"]:
             return
-        if node.target in _ADDS:
-            _annotate(node, dict.fromkeys(node.args[:2], _ACTIVATION), None if _fused(node) else _ACTIVATION)
+        if node.target in _PAIRS:
+            _annotate(node, _read(node.args[:2]), None if _fused(node) else _ACTIVATION)
         elif node.target in _CLAMPS:
-            _annotate(node, {} if _fused(node.args[0]) else {node.args[0]: _ACTIVATION}, _ACTIVATION)
-        elif node.target in _OWN_SCALE:
-            _annotate(node, {node.args[0]: _ACTIVATION}, _ACTIVATION)
+            _annotate(node, {} if _fused(node.args[0]) else _read(node.args[:1]), _ACTIVATION)
+        elif node.target is _aten.cat.default:
+            _annotate(node, _read(node.args[0]), _ACTIVATION)
+        elif node.target is _aten.softmax.int:
+            _annotate(node, _read(node.args[:1]), _SHARES)
+        elif node.target in (*_OWN_SCALE, _norm):
+            _annotate(node, _read(node.args[:1]), None if _fused(node) else _ACTIVATION)
         elif node.target in _SAME_SCALE:
-            source = node.args[0]
-            _annotate(node, {source: _ACTIVATION}, SharedQuantizationSpec((source, node)))
+            _annotate(node, _read(node.args[:1]), SharedQuantizationSpec((node.args[0], node)))
+
+
+def _read(sources: Any) -> dict[fx.Node, Any]:
+    """How each source is quantized: one that a softmax wrote is so already."""
+    return {source: _SHARES if _origin(source).target is _aten.softmax.int else _ACTIVATION for source in sources}
+
+
+def _origin(node: fx.Node) -> fx.Node:
+    """The node that computed what a chain of reshapes, poolings and the like hands on."""
+    while node.target in _SAME_SCALE:
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        node = source
+    return node
 
 
 def _annotate(node: fx.Node, inputs: Mapping[Any, Any], output: Any) -> None:
@@ -137,7 +193,7 @@ def _annotate(node: fx.Node, inputs: Mapping[Any, Any], output: Any) -> None:
 
 def _fused(node: Any) -> bool:
     """Whether the only reader of a layer is a clamp, which then carries the output scale for both."""
-    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_ADDS):
+    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_PAIRS, _norm):
         return False
     return len(node.users) == 1 and next(iter(node.users)).target in _CLAMPS
 

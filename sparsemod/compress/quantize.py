@@ -9,6 +9,8 @@ its activations float.
 [Jacob2018] Quantization and training of neural networks for efficient integer-arithmetic-only inference, CVPR 2018.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -18,6 +20,8 @@ from torch import Tensor, nn
 
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, Operator, assemble, record, trace
+from sparsemod.graph.assembly import SHARING
+from sparsemod.graph.functions import FUNCTIONS, exponentials, tabulated
 from sparsemod.graph.network import fixed_point
 from sparsemod.graph.record import evaluating
 from sparsemod.graph.trace import sources
@@ -72,8 +76,9 @@ def _check_same(graph: Graph, traced: Graph) -> None:
 def _outline(graph: Graph) -> list[str]:
     sizes = [activation.itemsize for activation in graph.activations]
     return [
-        f"{operator.kind} with {operator.macs} MACs, {[sizes[position] for position in operator.inputs]} -> "
-        f"{sizes[operator.output]} bytes per element, {operator.weight_itemsize} per weight"
+        f"{operator.function or operator.kind} with {operator.macs} MACs, "
+        f"{[sizes[position] for position in operator.inputs]} -> {sizes[operator.output]} bytes per element, "
+        f"{operator.weight_itemsize} per weight"
         for operator in graph.operators
     ]
 
@@ -86,30 +91,38 @@ def _integers(graph: Graph) -> Graph:
 def _integer(graph: Graph, operator: Operator) -> Operator:
     target = graph.activations[operator.output]
     sources = [graph.activations[position] for position in operator.inputs]
-    if operator.kind in ("reshape", "max_pool") or target.itemsize == 4 or any(s.itemsize == 4 for s in sources):
+    if operator.kind in SHARING or target.itemsize == 4 or any(s.itemsize == 4 for s in sources):
         return operator
     if operator.weight is not None and operator.weight_scale is None:
         return operator
+    if operator.kind == "softmax":
+        return replace(operator, table=exponentials(sources[0].scale))
+    if operator.kind == "function":
+        function = functools.partial(_applied, operator)
+        ends = [(activation.scale, activation.zero_point) for activation in (sources[0], target)]
+        return replace(operator, table=tabulated(function, *ends))
     low = max(-128, target.zero_point + round(max(operator.low / target.scale, -1e6)))
     high = min(127, target.zero_point + round(min(operator.high / target.scale, 1e6)))
     operator = replace(operator, low=float(low), high=float(high))
-    if operator.kind == "add":
+    if operator.kind in ("add", "concat"):
         real = torch.tensor([source.scale / target.scale for source in sources], dtype=torch.float64)
         multiplier, shift = fixed_point(real)
         common = torch.full_like(shift, int(shift.min()))
         multiplier = torch.round(multiplier * torch.pow(2.0, (common - shift).double())).int()
         return replace(operator, multiplier=multiplier, shift=common)
-    step = sources[0].scale / target.scale
+    step = math.prod(source.scale for source in sources) / target.scale  # of a product both count
     if operator.weight is None:
-        count = 1
-        for size in operator.options.get("kernel", ()):
-            count *= size
+        count = math.prod(operator.options.get("kernel", ()))
         multiplier, shift = fixed_point(torch.tensor([step / count], dtype=torch.float64))
         return replace(operator, multiplier=multiplier, shift=shift)
     weight, scale, bias = _fit_bias(operator, sources[0].scale)
     multiplier, shift = fixed_point(step * scale.double())
     _check_accumulator(operator.name, weight, bias)
     return replace(operator, weight=weight, weight_scale=scale, bias=bias, multiplier=multiplier, shift=shift)
+
+
+def _applied(operator: Operator, x: Tensor) -> Tensor:
+    return FUNCTIONS[operator.function](x, *operator.arguments)
 
 
 def _fit_bias(operator: Operator, input_scale: float) -> tuple[Tensor, Tensor, Tensor | None]:

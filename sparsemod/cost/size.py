@@ -14,6 +14,7 @@ _BIAS = 4
 _MULTIPLIER = 4
 _SHIFT = 1
 _SCALE = 4
+_TABLE = 256
 _ENDS = 10
 """Scale and zero point of the input and of the output."""
 
@@ -65,6 +66,16 @@ def _constants(graph: Graph, operator: Operator) -> int:
         bias = _BIAS if operator.bias is not None else 0
         scale = _MULTIPLIER + _SHIFT if quantized else _SCALE if operator.weight_itemsize == 1 else 0
         return channels * (bias + scale)
-    if quantized and operator.kind in ("add", "avg_pool", "relu"):
-        return _MULTIPLIER * len(operator.inputs) + _SHIFT  # the inputs of an addition share one shift
-    return 0
+    if not quantized:
+        return 0
+    match operator.kind:
+        case "add" | "concat":
+            return _MULTIPLIER * len(operator.inputs) + _SHIFT  # the inputs share one shift
+        case "avg_pool" | "relu" | "mul":
+            return _MULTIPLIER + _SHIFT
+        case "function":
+            return _TABLE
+        case "softmax":
+            return 2 * _TABLE
+        case _:
+            return 0

@@ -20,10 +20,12 @@ from sparsemod.errors import InputError
 from sparsemod.export import artefact
 from sparsemod.export.layer import KINDS, Layer, by, identifiers, wrapped
 from sparsemod.graph import Activation, Graph, run
+from sparsemod.graph.assembly import SHARING
 
 _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "conv_bitmap", "max_pool", "avg_pool")
 _WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap")
+_REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
 _VECTORS = 8
 
 
@@ -62,8 +64,8 @@ def _require_int8(graph: Graph) -> None:
     for operator in graph.operators:
         if operator.kind not in KINDS:
             raise InputError(f"{operator.name}: the C export has no operator {operator.kind!r}")
-        computes = operator.kind not in ("max_pool", "reshape")
-        if graph.activations[operator.output].itemsize != 1 or (computes and operator.multiplier is None):
+        integer = operator.kind in SHARING or operator.multiplier is not None or operator.table is not None
+        if graph.activations[operator.output].itemsize != 1 or not integer:
             raise InputError(f"{operator.name}: this {operator.kind} is computed in float. {advice}")
 
 
@@ -131,7 +133,7 @@ def _kernels(needed: set[str]) -> list[str]:
     shared = ["types"] if kernels else []
     shared += ["window"] if set(kernels) & set(_WINDOWED) else []
     shared += ["weights"] if set(kernels) & set(_WEIGHTED) else []
-    shared += ["requantize"] if set(kernels) - {"max_pool"} else []
+    shared += ["requantize"] if set(kernels) & set(_REQUANTIZING) else []
     return [(_SOURCE / "kernels" / f"{name}.c").read_text(encoding="utf-8") for name in (*shared, *kernels)]
 
 

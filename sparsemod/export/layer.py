@@ -1,16 +1,20 @@
 """One operator of an integer `Graph` as C: its constants, and the call of its kernel."""
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsemod.cost.size import stored_as_bitmap
-from sparsemod.graph import Graph, Operator
+from sparsemod.graph import Activation, Graph, Operator
 
-KINDS = ("conv", "depthwise", "linear", "max_pool", "avg_pool", "add", "relu", "reshape")
+_KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
+"""Kinds whose kernel has another name; a reshape needs none."""
+KINDS = ("conv", "linear", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute", "upsample",
+         *_KERNELS)  # fmt: skip
 """What can be written."""
 
 
@@ -52,7 +56,7 @@ class Layer:
     @property
     def kernel(self) -> str:
         """The C function that computes the operator; none for a reshape."""
-        kind = {"depthwise": "conv", "reshape": ""}.get(self.operator.kind, self.operator.kind)
+        kind = _KERNELS.get(self.operator.kind, self.operator.kind)
         return f"{kind}_bitmap" if self.sparse else kind
 
     @property
@@ -68,26 +72,28 @@ class Layer:
         if operator.bias is not None:
             found.append(("bias", "int32_t", operator.bias.numpy()))
         if operator.multiplier is not None and operator.shift is not None:
-            shift = operator.shift[:1] if operator.kind == "add" else operator.shift  # both inputs have the same
+            shift = operator.shift[:1] if operator.kind in ("add", "concat") else operator.shift  # all have the same
             found += [("multiplier", "int32_t", operator.multiplier.numpy()), ("shift", "int8_t", shift.numpy())]
+        if operator.table is not None:
+            found.append(("table", "int8_t" if operator.kind == "function" else "uint16_t", operator.table.numpy()))
         return [Constant(f"net_{self.name}_{what}", ctype, values) for what, ctype, values in found if len(values)]
 
     def call(self, offsets: Mapping[int, int]) -> str:
-        """A comment, and the call of the kernel.
+        """A comment, and the call of the kernel; of a concatenation, one call for each part.
 
         Args:
             offsets: Start of each activation in the arena.
         """
         lines = f"/* {self._comment()} */\n"
-        if self.kernel:
-            arguments = textwrap.indent(",\n".join(self._arguments(offsets)), " " * (len(self.kernel) + 1))
-            lines += f"{self.kernel}({arguments.lstrip()});\n"
+        for arguments in self._calls(offsets) if self.kernel else []:
+            aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 1))
+            lines += f"{self.kernel}({aligned.lstrip()});\n"
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:
         operator, activations = self.operator, self.graph.activations
         shapes = " + ".join(by(activations[position].shape) for position in operator.inputs)
-        parts = [f"{operator.kind} {shapes} -> {by(activations[operator.output].shape)}"]
+        parts = [f"{operator.function or operator.kind} {shapes} -> {by(activations[operator.output].shape)}"]
         parts += [f"{operator.macs:,} MACs"] if operator.macs else []
         if operator.weight is not None:
             kept = int(np.count_nonzero(operator.weight.numpy()))
@@ -95,38 +101,71 @@ class Layer:
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
+    def _calls(self, offsets: Mapping[int, int]) -> list[list[str]]:
+        if self.operator.kind != "concat":
+            return [self._arguments(offsets)]
+        start, found = offsets[self.operator.output], []
+        for number, position in enumerate(self.operator.inputs):
+            activation = self.graph.activations[position]
+            part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
+            target = f"&(Output){{{_tensor(part, start)}, {self._bounds()}}}"
+            source = f"&(Input){{{_tensor(activation, offsets[position])}}}"
+            found.append([source, target, f"{self._name('multiplier')}[{number}], {self._name('shift')}[0]"])
+            start += activation.nbytes
+        return found
+
     def _arguments(self, offsets: Mapping[int, int]) -> list[str]:
-        operator = self.operator
-        inputs = [f"&(Input){{{self._tensor(position, offsets)}}}" for position in operator.inputs]
-        limits = "-128, 127" if operator.kind == "max_pool" else f"{int(operator.low)}, {int(operator.high)}"
-        arguments = [*inputs, f"&(Output){{{self._tensor(operator.output, offsets)}, {limits}}}"]
+        operator, activations = self.operator, self.graph.activations
+        inputs = [f"&(Input){{{_tensor(activations[index], offsets[index])}}}" for index in operator.inputs]
+        target = _tensor(activations[operator.output], offsets[operator.output])
+        return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings()]
+
+    def _settings(self) -> list[str]:
+        """What a kernel needs to know beside its tensors."""
+        operator, options = self.operator, self.operator.options
         known = {constant.name for constant in self.constants}
-        names = {
-            what: name if (name := f"net_{self.name}_{what}") in known else "0"
-            for what in ("weight", "bitmap", "bias", "multiplier", "shift")
-        }
-        weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name != "0")
+        names = {what: self._name(what) for what in ("weight", "bitmap", "bias", "multiplier", "shift")}
+        weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name in known)
+        requantization = f"{names['multiplier']}[0], {names['shift']}[0]"
         match operator.kind:
             case "conv" | "depthwise":
-                groups = str(operator.options["groups"][0])
-                return [*arguments, f"&(Weights){{{weights}}}", f"{self._window()}, {groups}"]
+                return [f"&(Weights){{{weights}}}", f"{self._window()}, {options['groups'][0]}"]
             case "linear":
-                return [*arguments, f"&(Weights){{{weights}}}"]
+                return [f"&(Weights){{{weights}}}"]
             case "max_pool":
-                return [*arguments, self._window()]
+                return [self._window()]
             case "avg_pool":
-                return [*arguments, self._window(), f"{names['multiplier']}[0], {names['shift']}[0]"]
+                return [self._window(), requantization]
             case "add":
-                return [*arguments, f"{names['multiplier']}, {names['shift']}[0]"]
+                return [f"{names['multiplier']}, {names['shift']}[0]"]
+            case "function":
+                return [self._name("table")]
+            case "softmax":
+                return [f"{self.graph.activations[operator.output].shape[-1]}, {self._name('table')}"]
+            case "pad":
+                return [_pair(options["padding"][0::2], 0)]
+            case "upsample":
+                return [_pair(options["factor"], 1)]
+            case "permute":
+                return [f"(const int[]){{{_row(values)}}}" for values in self._axes()]
             case _:
-                return [*arguments, f"{names['multiplier']}[0], {names['shift']}[0]"]
+                return [requantization]
 
-    def _tensor(self, position: int, offsets: Mapping[int, int]) -> str:
-        """Address, channels, height, width and zero point."""
-        activation = self.graph.activations[position]
-        channels, *spatial = activation.shape if len(activation.shape) <= 3 else (activation.numel,)
-        height, width = [*[1] * (2 - len(spatial)), *spatial]
-        return f"arena + {offsets[position]}, {channels}, {height}, {width}, {activation.zero_point}"
+    def _name(self, what: str) -> str:
+        return f"net_{self.name}_{what}"
+
+    def _bounds(self) -> str:
+        operator = self.operator
+        bounded = math.isfinite(operator.low)  # what hands on numbers or looks them up needs no bounds
+        return f"{int(operator.low)}, {int(operator.high)}" if bounded else "-128, 127"
+
+    def _axes(self) -> tuple[list[int], list[int]]:
+        """Size of each axis of a permuted output, and how far apart its elements lie in the input; four of each."""
+        shape = self.graph.activations[self.operator.inputs[0]].shape
+        steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        order = self.operator.options["axes"]
+        fill = 4 - len(order)
+        return [1] * fill + [shape[axis] for axis in order], [0] * fill + [steps[axis] for axis in order]
 
     def _window(self) -> str:
         """Kernel, stride, padding before and dilation, each over two axes; the only axis of a signal is the second."""
@@ -137,8 +176,22 @@ class Layer:
         before = padding if operator.weight is None else padding[0::2]
         dilation = options.get("dilation", (1,) * len(kernel))
         rows = [(kernel, 1), (options["stride"], 1), (before, 0), (dilation, 1)]
-        pairs = [", ".join(map(str, [*[fill] * (2 - len(values)), *values])) for values, fill in rows]
-        return f"&(Window){{{', '.join(f'{{{pair}}}' for pair in pairs)}}}"
+        return f"&(Window){{{', '.join(f'{{{_pair(values, fill)}}}' for values, fill in rows)}}}"
+
+
+def _tensor(activation: Activation, offset: int) -> str:
+    """Address, channels, height, width and zero point; the only axis of a signal is its width."""
+    channels, *spatial = activation.shape if len(activation.shape) <= 3 else (activation.numel,)
+    return f"arena + {offset}, {channels}, {_pair(spatial, 1)}, {activation.zero_point}"
+
+
+def _pair(values: Sequence[int], fill: int) -> str:
+    """One value for each of two axes; the only axis of a signal is the second."""
+    return _row([*[fill] * (2 - len(values)), *values])
+
+
+def _row(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def identifiers(names: Sequence[str]) -> list[str]:

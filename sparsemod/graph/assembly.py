@@ -11,7 +11,7 @@ from sparsemod.errors import InputError
 from sparsemod.graph.network import Activation, Operator
 from sparsemod.graph.record import Call
 
-SHARING = ("reshape", "max_pool")
+SHARING = ("reshape", "max_pool", "pad", "permute", "upsample")
 """Kinds that hand on numbers without computing new ones: input and output have one scale."""
 
 
@@ -42,10 +42,17 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Padded:
-    """An activation with zeros around it, waiting for the convolution that takes both."""
+    """An activation with zeros around it, waiting for the convolution that takes both.
+
+    Attributes:
+        activation: Without the zeros.
+        padding: Before and after, for each axis.
+        call: That pads, for a reader that cannot.
+    """
 
     activation: int
     padding: tuple[int, ...]
+    call: Call
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Assembly:
         static: Activations that the quantization scheme makes int8.
         quantized: Activations whose scale has been seen.
         producer: Position of the operator that writes an activation.
+        norms: Positions of operators that are a batch norm alone.
     """
 
     batch: int
@@ -73,12 +81,17 @@ class Assembly:
     static: set[int] = field(default_factory=set)
     quantized: set[int] = field(default_factory=set)
     producer: dict[int, int] = field(default_factory=dict)
+    norms: set[int] = field(default_factory=set)
 
     def activation(self, tensor: Tensor) -> int:
         """Position of the activation that a tensor is."""
         found = self.known.get(id(tensor))
+        if isinstance(found, Padded):
+            if isinstance(self.known[id(found.call.output)], Padded):  # the first reader that cannot pad by itself
+                self.new(found.call, "pad", [found.activation], options={"padding": found.padding})
+            found = self.known[id(tensor)] = self.known[id(found.call.output)]
         if not isinstance(found, int):
-            raise Unsupported("an operator reads a padded or constant tensor where sparsemod expects an activation")
+            raise Unsupported("an operator reads a constant tensor where sparsemod expects an activation")
         return found
 
     def constant(self, tensor: Tensor) -> Constant:
@@ -100,7 +113,8 @@ class Assembly:
             self.activations.append(Activation(shape, 1 if output in self.static else 4))
         self.known[id(call.output)] = output
         self.producer[output] = len(self.operators)
-        self.operators.append(Operator(kind, name or f"{kind}_{len(self.operators)}", tuple(inputs), output, **values))
+        name = name or f"{values.get('function', kind)}_{len(self.operators)}"
+        self.operators.append(Operator(kind, name, tuple(inputs), output, **values))
 
     def weighted(
         self, call: Call, kind: str, source: int, weight: Constant, bias: Tensor | None, **values: Any

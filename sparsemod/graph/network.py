@@ -5,6 +5,11 @@ The arithmetic of an integer operator, and the one rounding rule of the whole pr
     acc = sum (x - zero_point_x) * w + bias                                      exact, 32 bits
     y   = clamp(zero_point_y + floor((acc * multiplier + 2^(shift-1)) / 2^shift), low, high)
 
+A function of one element is a table of its 256 values; see `functions`. A softmax over x, with the table e of
+`exponentials` and S the sum of its terms, is
+
+    y   = -128 + min(255, floor((512 * e[max(x) - x] + S) / (2 * S)))              in steps of 1/256
+
 A multiplier has at most 22 bits, so that `acc * multiplier` stays below 2^53: a float64 holds it exactly, and so does
 the 64-bit product that a Cortex-M computes in one instruction.
 """
@@ -54,18 +59,23 @@ class Operator:
     """One step of the network.
 
     Attributes:
-        kind: conv, depthwise, linear, max_pool, avg_pool, add, relu or reshape.
+        kind: conv, depthwise, linear, max_pool, avg_pool, add, mul, relu, function, softmax, concat, pad, permute,
+            upsample or reshape.
         name: The module it came from, or its kind and position.
         inputs: Positions in `Graph.activations`.
         output: Position in `Graph.activations`.
         macs: Multiply-accumulates for one sample; pruned weights count too.
-        options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel.
+        function: Name in `FUNCTIONS`, of a function of one element.
+        arguments: Of that function, such as the slope of a leaky ReLU.
+        options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel, axes,
+            factor.
         weight: (O, I/groups, *kernel) or (O, I): without values when traced, int8 or float32 when lowered.
         weight_itemsize: Bytes per weight in flash.
         weight_scale: Real value of one step of each output channel, (O,); None for float32.
         bias: (O,): without values when traced, int32 or float32 when lowered.
         multiplier: Requantization, one per output channel or per input; None for float32.
         shift: As multiplier.
+        table: Of a function or a softmax, (256,); None for float32.
         low: Smallest output: of a fused activation in real units while tracing, an integer once lowered.
         high: Largest output.
     """
@@ -75,6 +85,8 @@ class Operator:
     inputs: tuple[int, ...]
     output: int
     macs: int = 0
+    function: str = ""
+    arguments: tuple[float, ...] = ()
     options: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     weight: Tensor | None = None
     weight_itemsize: int = 1
@@ -82,6 +94,7 @@ class Operator:
     bias: Tensor | None = None
     multiplier: Tensor | None = None
     shift: Tensor | None = None
+    table: Tensor | None = None
     low: float = -float("inf")
     high: float = float("inf")
 
@@ -156,11 +169,13 @@ class Graph:
         built = []
         for index, row in enumerate(operators):
             values = {
-                key: tensors.get(f"{index}.{key}") for key in ("weight", "weight_scale", "bias", "multiplier", "shift")
+                key: tensors.get(f"{index}.{key}")
+                for key in ("weight", "weight_scale", "bias", "multiplier", "shift", "table")
             }
             options = {key: tuple(value) for key, value in row["options"].items()}
+            lists = {key: tuple(row[key]) for key in ("inputs", "arguments")}
             limits = {"low": float(row["low"]), "high": float(row["high"])}
-            built.append(Operator(**{**row, **values, **limits, "inputs": tuple(row["inputs"]), "options": options}))
+            built.append(Operator(**{**row, **values, **lists, **limits, "options": options}))
         return cls(tuple(built), tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations))
 
     def renamed(self, names: Sequence[str]) -> "Graph":

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, Unsupported
+from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Operator
 from sparsemod.graph.record import Call
+
+_SMALLEST = 2.0**-20
+"""Channels that a batch norm scales down further become zero."""
 
 
 def _alias(state: Assembly, call: Call) -> None:
@@ -45,10 +49,10 @@ def _view(state: Assembly, call: Call) -> None:
 def _pad(state: Assembly, call: Call) -> None:
     pads, value = call.args[1], call.args[2] if len(call.args) > 2 else 0
     if value != 0 or min(pads) < 0 or len(pads) != 2 * (call.output.dim() - 2):
-        raise Unsupported("padding is supported with zeros, around the spatial axes, before a convolution")
+        raise Unsupported("padding is supported with zeros, around the spatial axes")
     pairs = [pads[start : start + 2] for start in range(0, len(pads), 2)][::-1]
     padding = tuple(int(side) for pair in pairs for side in pair)
-    state.known[id(call.output)] = Padded(state.activation(call.args[0]), padding)
+    state.known[id(call.output)] = Padded(state.activation(call.args[0]), padding, call)
 
 
 def _convolution(state: Assembly, call: Call) -> None:
@@ -71,23 +75,48 @@ def _convolution(state: Assembly, call: Call) -> None:
 
 
 def _batch_norm(state: Assembly, call: Call) -> None:
-    """Folded into the layer before it, as y = scale * (x - mean) + shift per channel."""
+    """Folded into the layer before it, as y = factor * x + offset per channel; else a depthwise layer of one tap."""
     x, gamma, beta, mean, variance = call.args[:5]
-    eps = call.args[6] if call.name.endswith("no_training") else call.args[7]
     if mean is None:
         raise Unsupported("batch norm needs running statistics")
-    position = state.only_user(x)
+    eps = call.args[6] if call.name.endswith("no_training") else call.args[7]
+    position = _foldable(state, x)
     before = None if position is None else state.operators[position]
-    if position is None or before is None or before.weight is None or _bounded(before):
-        raise Unsupported("batch norm is supported directly behind a convolution or linear layer")
-    state.known[id(call.output)] = before.output
-    if before.weight.is_meta:
+    if position is not None and before is not None and before.weight is not None and before.weight.is_meta:
+        state.known[id(call.output)] = before.output  # quickly: thousands of networks are traced so
         state.rewrite(position, bias=torch.empty(before.weight.shape[0], device="meta"))
         return
     factor = torch.rsqrt(variance.detach() + eps) * (1 if gamma is None else gamma.detach())
-    bias = (-mean if before.bias is None else before.bias - mean) * factor + (0 if beta is None else beta)
+    offset = (0 if beta is None else beta.detach()) - mean * factor
+    if position is None or before is None or before.weight is None:
+        _channelwise(state, call, factor, offset)
+        return
+    state.known[id(call.output)] = before.output
     weight = before.weight * factor.reshape(-1, *[1] * (before.weight.dim() - 1))
-    state.rewrite(position, weight=weight.detach(), bias=bias.detach())
+    state.rewrite(position, weight=weight, bias=offset if before.bias is None else before.bias * factor + offset)
+
+
+def _foldable(state: Assembly, x: Tensor) -> int | None:
+    """The layer that made a tensor, if a batch norm of it can become part of that layer."""
+    position = state.only_user(x)
+    if position is None or position in state.norms:
+        return None
+    before = state.operators[position]
+    return position if before.weight is not None and not _bounded(before) else None
+
+
+def _channelwise(state: Assembly, call: Call, factor: Tensor, offset: Tensor) -> None:
+    """One weight for each channel: in eight bits it is plus or minus 127, and all its digits are in the scale."""
+    source = state.activation(call.args[0])
+    shape = (-1, *[1] * (call.output.dim() - 1))
+    weight = Constant(factor.reshape(shape), None, state.sources.get(id(call.args[1]), Source("", state.scheme)))
+    if source in state.quantized:
+        signs = 127 * factor.sign().reshape(shape).to(torch.int8)
+        weight = replace(weight, value=signs, scale=factor.abs().clamp_min(_SMALLEST) / 127)
+    axes = call.output.dim() - 2
+    options = {"stride": (1,) * axes, "padding": (0, 0) * axes, "dilation": (1,) * axes, "groups": (len(factor),)}
+    state.norms.add(len(state.operators))
+    state.weighted(call, "depthwise", source, weight, offset, options=options)
 
 
 def _linear(state: Assembly, call: Call) -> None:
@@ -97,7 +126,7 @@ def _linear(state: Assembly, call: Call) -> None:
     state.weighted(call, "linear", state.activation(x), state.constant(weight), bias)
 
 
-_FUSING = ("conv", "depthwise", "linear", "add")
+_FUSING = ("conv", "depthwise", "linear", "add", "mul")
 """Kinds that may bound their own output."""
 
 
@@ -141,31 +170,89 @@ def _max_pool(state: Assembly, call: Call) -> None:
 def _avg_pool(state: Assembly, call: Call) -> None:
     """Average pooling, adaptive pooling and the mean over the spatial axes."""
     source = state.activation(call.args[0])
-    size = state.activations[source].shape[1:]
-    if len(size) != 2:
-        raise Unsupported("average pooling is supported over two spatial axes")
+    channels, *size = state.activations[source].shape
+    if not size:
+        raise Unsupported("average pooling needs spatial axes")
     if call.name == "mean":
-        if len(call.args) < 2 or sorted(axis % 4 for axis in call.args[1]) != [2, 3]:
-            raise Unsupported("a mean is supported over both spatial axes")
-        kernel = stride = size
+        dims = call.args[0].dim()
+        if len(call.args) < 2 or sorted(axis % dims for axis in call.args[1]) != list(range(2, dims)):
+            raise Unsupported("a mean is supported over all spatial axes")
+        kernel = stride = tuple(size)
     elif call.name == "_adaptive_avg_pool2d":
         if any(extent % target for extent, target in zip(size, call.args[1], strict=True)):
             raise Unsupported("adaptive pooling is supported where the output divides the input")
         kernel = stride = tuple(extent // target for extent, target in zip(size, call.args[1], strict=True))
     else:
-        kernel = tuple(call.args[1])
-        stride = tuple(call.args[2]) if len(call.args) > 2 and call.args[2] else kernel
+        kernel = tuple(call.args[1]) * (len(size) // len(call.args[1]))
+        stride = (tuple(call.args[2]) if len(call.args) > 2 and call.args[2] else kernel) * (len(size) // len(kernel))
         padding, ceil_mode, divisor = call.args[3:4], call.args[4:5], call.args[6:7]
         if any(map(any, padding)) or any(ceil_mode) or any(divisor):
             raise Unsupported("average pooling is supported without padding, ceil mode and divisor")
     pooled = tuple((extent - k) // s + 1 for extent, k, s in zip(size, kernel, stride, strict=True))
-    channels = state.activations[source].shape[0]
-    if call.output.dim() == 4:
-        state.new(call, "avg_pool", [source], options={"kernel": kernel, "stride": stride})
+    options = {"kernel": kernel, "stride": stride}
+    if tuple(call.output.shape[2:]) == pooled:
+        state.new(call, "avg_pool", [source], options=options)
         return
     whole = replace(call, output=call.output.reshape(state.batch, channels, *pooled))
-    state.new(whole, "avg_pool", [source], options={"kernel": kernel, "stride": stride})
+    state.new(whole, "avg_pool", [source], options=options)
     state.new(call, "reshape", [state.activation(whole.output)])
+
+
+def _function(state: Assembly, call: Call) -> None:
+    name = "gelu_tanh" if call.kwargs.get("approximate") == "tanh" else call.name.rstrip("_")
+    arguments = tuple(float(argument) for argument in call.args[1:])
+    state.new(call, "function", [state.activation(call.args[0])], function=name, arguments=arguments)
+
+
+def _softmax(state: Assembly, call: Call) -> None:
+    source = state.activation(call.args[0])
+    if call.args[1] % call.output.dim() != call.output.dim() - 1:
+        raise Unsupported("a softmax is supported over the last axis")
+    state.new(call, "softmax", [source])
+
+
+def _mul(state: Assembly, call: Call) -> None:
+    """A product of two activations, of which one may have to be repeated along some axes."""
+    if not all(isinstance(factor, Tensor) for factor in call.args[:2]):
+        raise Unsupported("a product is supported between two activations")
+    sources = [state.activation(factor) for factor in call.args[:2]]
+    shape = tuple(call.output.shape[1:])
+    sources.sort(key=lambda position: state.activations[position].shape != shape)
+    first, second = (state.activations[position].shape for position in sources)
+    if first != shape or len(second) != len(first):
+        raise Unsupported("a product is supported where one factor has the shape of the result")
+    state.new(call, "mul", sources)
+
+
+def _concat(state: Assembly, call: Call) -> None:
+    if len(call.args) < 2 or call.args[1] % call.output.dim() != 1:
+        raise Unsupported("a concatenation is supported along the channels")
+    state.new(call, "concat", [state.activation(part) for part in call.args[0]])
+
+
+def _permute(state: Assembly, call: Call) -> None:
+    """Axes in another order, the batch in its place."""
+    x, dims = call.args[0], call.output.dim()
+    if not isinstance(state.known.get(id(x)), (int, Padded)):
+        return _transpose(state, call)
+    if call.name == "permute":
+        order = [axis % dims for axis in call.args[1]]
+    else:
+        order = list(range(dims))
+        one, other = (axis % dims for axis in call.args[1:3])
+        order[one], order[other] = other, one
+    if order[0] != 0:
+        raise Unsupported("an order of axes that moves the batch cannot be costed")
+    state.new(call, "permute", [state.activation(x)], options={"axes": tuple(axis - 1 for axis in order[1:])})
+
+
+def _upsample(state: Assembly, call: Call) -> None:
+    source = state.activation(call.args[0])
+    size, target = state.activations[source].shape[1:], tuple(call.output.shape[2:])
+    if any(to % extent for extent, to in zip(size, target, strict=True)):
+        raise Unsupported("upsampling is supported by whole factors")
+    factor = tuple(to // extent for extent, to in zip(size, target, strict=True))
+    state.new(call, "upsample", [source], options={"factor": factor})
 
 
 def _add(state: Assembly, call: Call) -> None:
@@ -211,9 +298,15 @@ RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     **dict.fromkeys(("relu", "relu_", "hardtanh", "hardtanh_"), _clamp),
     **dict.fromkeys(("avg_pool2d", "_adaptive_avg_pool2d", "mean"), _avg_pool),
     **dict.fromkeys(("add", "add_"), _add),
+    **dict.fromkeys(("mul", "mul_"), _mul),
+    **dict.fromkeys((*FUNCTIONS, *(f"{name}_" for name in FUNCTIONS)), _function),
+    **dict.fromkeys(("permute", "transpose"), _permute),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
     **dict.fromkeys(("quantize_per_tensor", "quantize_affine"), _quantize),
     **dict.fromkeys(("dequantize_per_tensor", "dequantize_per_channel", "dequantize_affine"), _dequantize),
     "t": _transpose,
+    "_softmax": _softmax,
+    "cat": _concat,
     "constant_pad_nd": _pad,
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,

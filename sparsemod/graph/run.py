@@ -5,6 +5,7 @@ products is exact in float32 as long as it stays below 2^24; where the weights a
 float64. So does requantization: whatever is not clamped is below 2^9 and a multiple of 2^-44, which float64 holds.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sparsemod.graph.assembly import SHARING
+from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph, Operator
 
 _BATCH = 64
@@ -66,7 +69,7 @@ def _step(graph: Graph, operator: Operator) -> _Step:
             weight = weight * operator.weight_scale.reshape(-1, *[1] * (weight.dim() - 1))
         return _Step(operator, inputs, output, _channels_last(weight), None, bias)
     factor = operator.multiplier * torch.pow(2.0, -operator.shift.double())
-    factor = factor if operator.kind == "add" else _per_channel(factor, output)
+    factor = factor if operator.kind in ("add", "concat") else _per_channel(factor, output)
     weight = _channels_last(weight.to(_exact_type(operator, weight, inputs[0])))
     return _Step(operator, inputs, output, weight, factor, 0.5 if operator.bias is None else bias * factor + 0.5)
 
@@ -93,32 +96,65 @@ def _run_batch(graph: Graph, steps: Sequence[_Step], last_use: Mapping[int, int]
 
 def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
     operator, to = step.operator, step.output
-    if operator.kind == "reshape":
-        return inputs[0].reshape(len(inputs[0]), *to.shape)
-    if operator.kind == "max_pool":
-        return _max_pool(operator, inputs[0], to.shape[1:])
+    if operator.kind in SHARING:
+        return _moved(operator, inputs[0], to.shape)
+    if operator.table is not None:
+        return _looked_up(operator.kind, operator.table, inputs[0], step.inputs[0], to)
     if step.factor is not None:
         return _integer(step, step.factor, inputs)
     reals = [_real(value, activation) for value, activation in zip(inputs, step.inputs, strict=True)]
-    result = reals[0] + reals[1] if operator.kind == "add" else _sum_of_products(operator, step.weight, reals[0])
-    if operator.kind == "avg_pool":
-        result = result / (operator.options["kernel"][0] * operator.options["kernel"][1])
-    return _quantize((result + step.offset).clamp_(operator.low, operator.high), to)
+    return _quantize((_float(step, reals) + step.offset).clamp_(operator.low, operator.high), to)
+
+
+def _float(step: _Step, inputs: list[Tensor]) -> Tensor:
+    operator = step.operator
+    match operator.kind:
+        case "add":
+            return inputs[0] + inputs[1]
+        case "mul":
+            return inputs[0] * inputs[1]
+        case "concat":
+            return torch.cat(inputs, 1)
+        case "softmax":
+            return inputs[0].softmax(-1)
+        case "function":
+            return FUNCTIONS[operator.function](inputs[0], *operator.arguments)
+        case "avg_pool":
+            return _sum_of_products(operator, step.weight, inputs[0]) / math.prod(operator.options["kernel"])
+        case _:
+            return _sum_of_products(operator, step.weight, inputs[0])
 
 
 def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
     """The formula of `network`, without the zero points."""
-    if step.operator.kind == "add":
-        result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
-    else:
-        result = _sum_of_products(step.operator, step.weight, inputs[0].to(step.weight.dtype)).double().mul_(factor)
+    match step.operator.kind:
+        case "add":
+            result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
+        case "concat":
+            result = torch.cat([x.double().mul_(one) for x, one in zip(inputs, factor, strict=True)], 1)
+        case "mul":
+            result = (inputs[0] * inputs[1]).double().mul_(factor)
+        case _:
+            x = inputs[0].to(step.weight.dtype)
+            result = _sum_of_products(step.operator, step.weight, x).double().mul_(factor)
     zero = step.output.zero_point
     return result.add_(step.offset).floor_().float().clamp_(step.operator.low - zero, step.operator.high - zero)
+
+
+def _looked_up(kind: str, table: Tensor, x: Tensor, source: Activation, to: Activation) -> Tensor:
+    """A function by its table, or a softmax by that of its exponentials."""
+    if kind == "function":
+        return table[(x + (source.zero_point + 128)).long()].float() - to.zero_point
+    terms = table[(x.amax(-1, keepdim=True) - x).long()].long()
+    total = terms.sum(-1, keepdim=True)
+    return torch.div(512 * terms + total, 2 * total, rounding_mode="floor").clamp_(max=255).float()
 
 
 def _sum_of_products(operator: Operator, weight: Tensor, x: Tensor) -> Tensor:
     options = operator.options
     match operator.kind:
+        case "depthwise" if x.dim() == 2:
+            return x * weight[:, 0]
         case "conv" | "depthwise":
             before, after = options["padding"][0::2], options["padding"][1::2]
             if before != after:
@@ -128,12 +164,35 @@ def _sum_of_products(operator: Operator, weight: Tensor, x: Tensor) -> Tensor:
             return torch.convolution(x, weight, None, *shape)
         case "linear":
             return F.linear(x, weight)
+        case "avg_pool" if len(options["kernel"]) == 1:
+            return F.avg_pool2d(x[:, :, None], (1, *options["kernel"]), (1, *options["stride"]), divisor_override=1)[
+                :, :, 0
+            ]
         case "avg_pool":
             return F.avg_pool2d(x, options["kernel"], options["stride"], divisor_override=1)
         case "relu":
             return x
         case kind:
             raise AssertionError(f"the executor has no operator {kind!r}")
+
+
+def _moved(operator: Operator, x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Operators that hand on numbers without computing new ones."""
+    options = operator.options
+    match operator.kind:
+        case "max_pool":
+            return _max_pool(operator, x, shape[1:])
+        case "pad":
+            pairs = [options["padding"][axis : axis + 2] for axis in range(0, len(options["padding"]), 2)]
+            return F.pad(x, [side for pair in reversed(pairs) for side in pair])
+        case "permute":
+            return x.permute(0, *(axis + 1 for axis in options["axes"])).contiguous()
+        case "upsample":
+            for axis, factor in enumerate(options["factor"], start=2):
+                x = x.repeat_interleave(factor, axis)
+            return x
+        case _:
+            return x.reshape(len(x), *shape)
 
 
 def _max_pool(operator: Operator, x: Tensor, counts: Sequence[int]) -> Tensor:

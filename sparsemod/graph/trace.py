@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph.assembly import Assembly, Padded, Source, Unsupported
+from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph
 from sparsemod.graph.record import Call, evaluating, record, scope
 from sparsemod.graph.rules import RULES
 
 _SUPPORTED = (
-    "convolutions over one or two axes, linear layers, batch norm behind them, ReLU and hardtanh, max, average and "
-    "adaptive average pooling, additions, dropout, zero padding and reshaping"
+    "convolutions over one or two axes, linear layers, batch norm, ReLU and hardtanh, functions of one element "
+    f"({', '.join(name for name in FUNCTIONS if name != 'gelu_tanh')}), softmax over the last axis, max, average and "
+    "adaptive average pooling, additions, products, concatenation of channels, upsampling to the nearest, dropout, "
+    "zero padding, permuting and reshaping"
 )
 
 

@@ -29,6 +29,28 @@ class Residual(nn.Module):
         return self.head(F.adaptive_avg_pool2d(y, 1).flatten(1))
 
 
+class Gated(nn.Module):
+    """A gate over channels, one over places, a shuffle of channels, and what meets in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.gate, self.place = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 1, 1)
+        self.norm = nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.first(x))
+        x = x * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(x, 1)))
+        x = F.relu(x * torch.sigmoid(self.place(x)))
+        x = torch.cat([x, F.gelu(self.second(x))], 1)
+        n, _, h, w = x.shape
+        x = x.view(n, 2, 3, h, w).transpose(1, 2).reshape(n, 6, h, w)
+        x = F.leaky_relu(self.norm(F.max_pool2d(F.pad(x, (1, 0, 1, 0)), 2)), 0.2)
+        x = F.interpolate(x, scale_factor=2).permute(0, 1, 3, 2)
+        return self.head(x.mean([2, 3]))
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "convolutions": (
         lambda: nn.Sequential(
@@ -57,6 +79,15 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         (3, 14),
     ),
+    "gates": (Gated, (2, 6, 8)),
+    "norms alone": (
+        lambda: nn.Sequential(
+            *(nn.BatchNorm1d(3), nn.ReLU(), nn.Conv1d(3, 4, 3), nn.SiLU(), nn.BatchNorm1d(4), nn.BatchNorm1d(4)),
+            *(nn.Flatten(), nn.Tanh(), nn.BatchNorm1d(24), nn.ELU(0.7), nn.Linear(24, 3)),
+        ),
+        (3, 8),
+    ),
+    "softmax": (lambda: nn.Sequential(nn.Linear(12, 9), nn.Softmax(-1), nn.Linear(9, 9), nn.Softmax(1)), (12,)),
     "linear": (lambda: nn.Sequential(nn.Linear(12, 9), nn.Hardtanh(-0.5, 0.7), nn.Linear(9, 3, bias=False)), (12,)),
     "large fan-in": (lambda: nn.Sequential(nn.Linear(4000, 3), nn.ReLU(), nn.Linear(3, 2)), (4000,)),
 }
@@ -90,6 +121,14 @@ def step(graph: Graph, operator: Operator, inputs: list[Array]) -> Array:
         return inputs[0].reshape(len(inputs[0]), *target.shape)
     if operator.kind == "max_pool":
         return pooled(operator, inputs[0], target.shape[1:])
+    if operator.kind in ("pad", "permute", "upsample"):
+        return moved(operator, inputs[0], target.zero_point)
+    if operator.kind == "function":
+        return operator.table.numpy().astype(np.int64)[inputs[0] + 128]
+    if operator.kind == "softmax":
+        terms = operator.table.numpy().astype(np.int64)[inputs[0].max(-1, keepdims=True) - inputs[0]]
+        total = terms.sum(-1, keepdims=True)
+        return np.minimum((512 * terms + total) // (2 * total), 255) - 128
     shifted = [
         value - graph.activations[position].zero_point for value, position in zip(inputs, operator.inputs, strict=True)
     ]
@@ -99,6 +138,11 @@ def step(graph: Graph, operator: Operator, inputs: list[Array]) -> Array:
     if operator.kind == "add":
         assert shift[0] == shift[1]
         product, shift = shifted[0] * multiplier[0] + shifted[1] * multiplier[1], shift[0]
+    elif operator.kind == "concat":
+        product = np.concatenate([part * factor for part, factor in zip(shifted, multiplier, strict=True)], axis=1)
+        shift = shift[0]
+    elif operator.kind == "mul":
+        product = shifted[0] * shifted[1] * multiplier[0]
     else:
         accumulator = accumulated(operator, shifted[0], target.shape)
         channel = (-1, *[1] * (accumulator.ndim - 2))
@@ -120,6 +164,8 @@ def accumulated(operator: Operator, x: Array, shape: tuple[int, ...]) -> Array:
         return sum(window for window, _ in windows(operator, x, shape[1:], 0))
     assert operator.weight is not None
     weight = operator.weight.numpy().astype(np.int64)
+    if x.ndim == 2:  # a batch norm alone
+        return x * weight[:, 0]
     total = np.zeros((len(x), *shape), np.int64)
     outputs, inputs = weight.shape[0] // operator.options["groups"][0], weight.shape[1]
     for window, place in windows(operator, x, shape[1:], 0, weight.shape[2:]):
@@ -128,6 +174,16 @@ def accumulated(operator: Operator, x: Array, shape: tuple[int, ...]) -> Array:
             for channel in range(inputs):
                 total[:, output] += window[:, first + channel] * weight[(output, channel, *place)]
     return total
+
+
+def moved(operator: Operator, x: Array, zero_point: int) -> Array:
+    options = operator.options
+    if operator.kind == "permute":
+        return np.transpose(x, (0, *(axis + 1 for axis in options["axes"])))
+    if operator.kind == "upsample":
+        return np.kron(x, np.ones((1, 1, *options["factor"]), np.int64))
+    around = np.array([(0, 0), (0, 0), *np.reshape(options["padding"], (-1, 2))])
+    return np.pad(x, around, constant_values=zero_point)
 
 
 def pooled(operator: Operator, x: Array, shape: tuple[int, ...]) -> Array:

@@ -341,7 +341,7 @@ def test_every_part_is_left_in_the_mode_it_was_in() -> None:
     modes = [part.training for part in module.modules()]
     trace(module, (3, 8, 8))
     assert [part.training for part in module.modules()] == modes
-    module.append(nn.Sigmoid())
+    module.append(nn.Softplus())
     modes = [part.training for part in module.modules()]
     with pytest.raises(InputError):
         trace(module, (3, 8, 8))
@@ -379,14 +379,14 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize(
     ("module", "shape", "message"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid()), (3, 8, 8), r"operator 'sigmoid' .*ReLU.*\(in module '1'\)"),
-        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,), r"operator '_softmax' .*\(in module '1'\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus()), (3, 8, 8), r"operator 'softplus' .*ReLU.*\(in module '1'\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softmax(1)), (3, 8, 8), r"softmax is supported over the last axis"),
         (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), (4,), r"operator 'native_layer_norm' .*\(in module '1'\)"),
-        (Recurrent(), (5, 8), r"operator '\w+' cannot be costed; .*\(in module 'rnn'\)"),
+        (Recurrent(), (5, 8), r"\(in module 'rnn'\)"),
         (
-            Calls(lambda x, a, b: torch.cat([a(x), b(x)], 1), nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)),
+            Calls(lambda x, a, b: torch.cat([a(x), b(x)], 2), nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)),
             (3, 8, 8),
-            r"operator 'cat' .*\(in the forward of the network itself\)",
+            r"along the channels \(in the forward of the network itself\)",
         ),
         (
             nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 3))),
@@ -396,21 +396,6 @@ class Recurrent(nn.Module):
         (nn.Conv3d(1, 2, 3), (1, 5, 5, 5), "convolution is supported over one or two axes"),
         (nn.Linear(4, 3), (5, 4), "view mixes the batch"),
         (
-            nn.Sequential(nn.BatchNorm2d(3)),
-            (3, 8, 8),
-            r"directly behind a convolution or linear layer \(in module '0'\)",
-        ),
-        (
-            nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
-            (3, 8, 8),
-            r"directly behind a convolution or linear layer \(in module '2'\)",
-        ),
-        (
-            Calls(lambda x, c, n: n(y := c(x)) + y, nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)),
-            (3, 8, 8),
-            "directly behind a convolution",
-        ),
-        (
             nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
             (3, 8, 8),
             "batch norm needs running statistics",
@@ -419,9 +404,13 @@ class Recurrent(nn.Module):
         (nn.AvgPool2d(3, 2, padding=1), (3, 8, 8), "without padding, ceil mode and divisor"),
         (nn.AvgPool2d(2, divisor_override=3), (3, 8, 8), "without padding, ceil mode and divisor"),
         (nn.AdaptiveAvgPool2d(3), (3, 8, 8), "where the output divides the input"),
-        (Calls(lambda x: x.mean()), (3, 8, 8), "a mean is supported over both spatial axes"),
-        (Calls(lambda x: x.mean(1)), (3, 8, 8), "a mean is supported over both spatial axes"),
-        (Calls(lambda x, c: c(x).mean(-1), nn.Conv1d(3, 4, 3)), (3, 8), "average pooling is supported over two"),
+        (Calls(lambda x: x.mean()), (3, 8, 8), "a mean is supported over all spatial axes"),
+        (Calls(lambda x: x.mean(1)), (3, 8, 8), "a mean is supported over all spatial axes"),
+        (Calls(lambda x: x.mean(-1)), (3,), "average pooling needs spatial axes"),
+        (Calls(lambda x: x * 2), (3, 8, 8), "a product is supported between two activations"),
+        (Calls(lambda x: x.amax(2, True)), (3, 8, 8), "operator 'amax' cannot be costed"),
+        (Calls(lambda x: x.permute(1, 0, 2)), (2, 3), "moves the batch"),
+        (nn.Upsample(size=(9, 8)), (3, 8, 8), "upsampling is supported by whole factors"),
         (Calls(lambda x: x.flatten(1) + 1), (3, 8, 8), "an addition is supported between two activations"),
         (
             Calls(lambda x, c: c(x) + F.max_pool2d(x, 8), nn.Conv2d(3, 3, 3)),
@@ -429,7 +418,6 @@ class Recurrent(nn.Module):
             "between activations of one shape",
         ),
         (Calls(lambda x: F.pad(x, (1, 1), value=2.0)), (3, 8), "padding is supported with zeros"),
-        (Calls(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2)), (3, 8, 8), "reads a padded or constant tensor"),
         (
             Calls(lambda x, head: x @ head.weight, nn.Linear(4, 4)),
             (4,),

@@ -1,0 +1,47 @@
+"""Random networks of all operators: what is traced, run and exported is one network."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from problems.random_networks import Random
+
+from sparsemod.compress.quantize import lower
+from sparsemod.cost import model_size_bytes, plan
+from sparsemod.export import export, verify
+from sparsemod.graph import run, trace
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
+)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def check(seed: int, folder: Path) -> None:
+    module = Random(seed)
+    x = torch.randn(16, *module.shape)
+    real = trace(module, module.shape, "none")
+    assert torch.allclose(run(real, x), module(x), atol=1e-5)
+    graph, traced = lower(module, [x]), trace(module, module.shape)
+    assert [operator.kind for operator in graph.operators] == [operator.kind for operator in traced.operators]
+    assert plan(graph).size == plan(traced).size
+    assert graph.macs == traced.macs
+    sparse_or_equal = model_size_bytes(graph) - model_size_bytes(traced)
+    assert sparse_or_equal <= 0
+    export(graph, folder)
+    assert all(found.ok for found in verify(folder, SANITIZERS)), [operator.name for operator in graph.operators]
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(12))
+def test_random_network_is_the_same_everywhere(seed: int, tmp_path: Path) -> None:
+    check(seed, tmp_path / "net")
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize("start", range(100, 600, 50))
+def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_path: Path) -> None:
+    for seed in range(start, start + 50):
+        check(seed, tmp_path / f"net{seed}")
