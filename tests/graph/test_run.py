@@ -82,8 +82,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "gates": (Gated, (2, 6, 8)),
     "norms alone": (
         lambda: nn.Sequential(
-            *(nn.BatchNorm1d(3), nn.ReLU(), nn.Conv1d(3, 4, 3), nn.SiLU(), nn.BatchNorm1d(4), nn.BatchNorm1d(4)),
-            *(nn.Flatten(), nn.Tanh(), nn.BatchNorm1d(24), nn.ELU(0.7), nn.Linear(24, 3)),
+            *(nn.BatchNorm1d(3), nn.ReLU(), nn.Conv1d(3, 4, 3), nn.SiLU(), nn.BatchNorm1d(4), nn.ELU(0.7)),
+            *(nn.Flatten(), nn.BatchNorm1d(24), nn.Linear(24, 3)),
         ),
         (3, 8),
     ),
