@@ -124,7 +124,7 @@ def check(path: str | Path, graph: Graph, vectors: Tensor | None = None, optimiz
 def _layer(name: str, kind: str, found: Values, expected: Values) -> Layer:
     integer = expected.dtype == np.int8
     difference = np.abs(found.astype(np.float64) - expected)
-    unit = 1.0 if integer else max(float(np.abs(expected).max()), 1e-30)
+    unit = 1.0 if integer else float(np.abs(expected).max()) or 1.0  # a dead layer has no largest value
     return Layer(name, kind, float(difference.max()) / unit, _STEPS if integer else _RELATIVE,
                  float((difference == 0).mean()))  # fmt: skip
 

@@ -61,7 +61,7 @@ def test_members_of_the_space_are_within_one_step_per_layer(tmp_path: Path, seed
     assert found.ok and found.vectors == 64
     assert [layer.name for layer in found.layers] == [operator.name for operator in graph.operators]
     assert max(layer.largest for layer in found.layers) <= 1
-    assert min(layer.same for layer in found.layers) > 0.99
+    assert min(layer.same for layer in found.layers) > 0.9
     assert found.agreement > 0.95
 
 
