@@ -46,8 +46,8 @@ setup(
     extras_require={
         "ray": ["ray[default]>=2.50"],  # dashboard and cluster launcher; Ray itself is always there
         "report": ["plotly"],
-        "export": ["onnx", "onnxruntime", "onnxscript"],
-        "test": ["hypothesis", "pytest", "pytest-timeout"],
+        "export": ["onnx", "onnxruntime"],
+        "test": ["hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[

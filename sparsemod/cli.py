@@ -17,6 +17,7 @@ from sparsemod.errors import InputError, SparsemodError
 
 if TYPE_CHECKING:
     from sparsemod.config import Config
+    from sparsemod.graph import Graph
     from sparsemod.study import Study, Trial
 
 _DESCRIPTION = """\
@@ -27,6 +28,7 @@ Find neural networks that fit a microcontroller.
   sparsemod search my_search/config.cfg     search; run it again to go on where it stopped
   sparsemod pareto results/digits           look at what was found and pick a network
   sparsemod export results/digits 12 --out net    write network 12 as C, and prove that it computes the same
+  sparsemod export results/digits 12 --to onnx --out net.onnx    the same as ONNX
 """
 
 _EXIT_CODES = "exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (run the same command to go on)"
@@ -109,12 +111,17 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser(
         "export",
         help="write a network of a study as code for a device",
-        description="Writes the integer network of a trial into a new folder and verifies it.",
+        description="Writes the network of a trial that was scored, and verifies it. "
+        "c: a new folder of C99 that needs no library, built and compared bit for bit. "
+        "onnx: a new file for importers of other tools (pip install 'sparsemod[export]'); ONNX Runtime computes each "
+        "layer, which may be one int8 step off where ONNX rounds halves differently. Exit code 1 if more differs.",
     )
     export.add_argument("study", type=Path, help="folder of the study, such as results/digits")
     export.add_argument("number", type=int, help="of a trial on the front; `sparsemod pareto` lists them")
-    export.add_argument("--to", choices=("c",), default="c", help="what to write (default: self-contained C99)")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; nothing is overwritten")
+    export.add_argument("--to", choices=("c", "onnx"), default="c", help="what to write (default: self-contained C99)")
+    export.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="a new folder, or file of ONNX; nothing is overwritten"
+    )
     export.set_defaults(run=_export)
 
     verify = commands.add_parser(
@@ -253,13 +260,33 @@ def _export(options: argparse.Namespace) -> int:
     from sparsemod import results
     from sparsemod.export import NoCompiler, export
 
-    export(results.load(options.study).load_model(options.number), options.out)
+    graph = results.load(options.study).load_model(options.number)
+    if options.to == "onnx":
+        return _export_onnx(graph, options.out)
+    export(graph, options.out)
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
     try:
         return _verify(argparse.Namespace(folder=options.out))
     except NoCompiler as error:
         print(f"not verified: {error}; then: sparsemod verify {options.out}")
         return 0
+
+
+def _export_onnx(graph: "Graph", path: Path) -> int:
+    from sparsemod import display
+    from sparsemod.export import onnx, onnx_check
+
+    onnx.export(graph, path)
+    print(f"wrote {path} ({path.stat().st_size:,} bytes)\n")
+    plain, fused = (onnx_check.check(path, graph, optimize=optimize) for optimize in (False, True))
+    verdicts = [(layer, "ok" if layer.ok else "DIFFERENT") for layer in plain.layers]
+    verdicts.append((plain.whole, f"same class {plain.agreement:.2%}"))
+    rows = [(layer.name, layer.kind, layer.difference, layer.same, verdict) for layer, verdict in verdicts]
+    display.console().print(display.layers_table(rows))
+    print(f"\n{plain.vectors} inputs; each layer gets what it gets in the network, so that differences do not add up")
+    if (fused.whole.difference, fused.agreement) != (plain.whole.difference, plain.agreement):
+        print(f"with operators fused by ONNX Runtime: {fused.whole.difference}, same class {fused.agreement:.2%}")
+    return 0 if plain.ok else 1
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -178,6 +178,22 @@ def check_table(checks: Sequence[tuple[str, int, int]]) -> Table:
     return table
 
 
+def layers_table(layers: Sequence[tuple[str, str, str, float, str]]) -> Table:
+    """How far another runtime is from the network.
+
+    Args:
+        layers: Name, kind, largest difference, share of equal values and verdict of each.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("layer")
+    table.add_column("kind")
+    for title in ("largest difference", "same values", ""):
+        table.add_column(title, justify="right")
+    for name, kind, difference, same, verdict in layers:
+        table.add_row(name, kind, difference, f"{same:.4%}", verdict)
+    return table
+
+
 def console() -> Console:
     """Standard output; wide where it is not a terminal, so that tables keep their columns."""
     return Console() if sys.stdout.isatty() else Console(width=160)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from sparsemod import Candidate, Study, Trial
-from sparsemod.display import check_table, front_table, watching
+from sparsemod.display import check_table, front_table, layers_table, watching
 from sparsemod.loop import Progress, Stage
 
 
@@ -78,3 +78,14 @@ def test_check_table_marks_what_differs():
     Console(file=text, width=120, color_system=None).print(check_table([("arena", 1024, 1024), ("vectors", 8, 7)]))
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert lines[1:] == [["arena", "1,024", "1,024", "same"], ["vectors", "8", "7", "DIFFERENT"]]
+
+
+def test_layers_table_shows_the_largest_difference_and_the_share_of_equal_values():
+    text = StringIO()
+    rows = [("conv1", "conv", "1 step", 0.98765, "ok"), ("whole network", "", "0 steps", 1.0, "same class 50.00%")]
+    Console(file=text, width=120, color_system=None).print(layers_table(rows))
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert lines[1:] == [
+        ["conv1", "conv", "1", "step", "98.7650%", "ok"],
+        ["whole", "network", "0", "steps", "100.0000%", "same", "class", "50.00%"],
+    ]

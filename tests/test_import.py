@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"ax", "botorch", "matplotlib", "pandas", "plotly", "ray", "torch", "torchao"}
+HEAVY = {"ax", "botorch", "matplotlib", "onnx", "onnxruntime", "pandas", "plotly", "ray", "torch", "torchao"}
 
 
 def loaded_by(statement: str) -> set[str]:

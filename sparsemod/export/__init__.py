@@ -1,6 +1,7 @@
 """A trial's integer network as files for a device, and the proof that they compute the same.
 
-`c` writes C99, `verify` builds it and compares, `artefact` is the folder between the two.
+`c` writes C99, `verify` builds it and compares, `artefact` is the folder between the two. `onnx` writes ONNX, and
+`onnx_check` compares it in ONNX Runtime.
 """
 
 from sparsemod.export.c import export

@@ -36,7 +36,26 @@ def run(graph: Graph, x: Tensor) -> Tensor:
     steps = [_step(graph, operator) for operator in graph.operators]
     last_use = {position: step for step, operator in enumerate(graph.operators) for position in operator.inputs}
     with torch.backends.nnpack.flags(enabled=False):  # its Winograd convolutions round
-        return torch.cat([_run_batch(graph, steps, last_use, part) for part in x.split(_BATCH)])
+        ends = [_run_batch(graph, steps, last_use, part)[graph.output] for part in x.split(_BATCH)]
+    return _real(torch.cat(ends), graph.activations[graph.output])
+
+
+@torch.no_grad()
+def activations(graph: Graph, x: Tensor) -> dict[int, Tensor]:
+    """Everything that flows through the network for real-valued inputs, as it is kept.
+
+    Args:
+        graph: As for `run`.
+        x: Inputs, (N, *input shape), float32; all of them are processed at once.
+
+    Returns:
+        By position in `graph.activations`: integers with their zero point in int8, or real values in float32; each
+        (N, *shape).
+    """
+    steps = [_step(graph, operator) for operator in graph.operators]
+    with torch.backends.nnpack.flags(enabled=False):
+        values = _run_batch(graph, steps, {}, x)
+    return {position: _kept(value, graph.activations[position]) for position, value in values.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +103,15 @@ def _exact_type(operator: Operator, weight: Tensor, source: Activation) -> torch
     return torch.float32 if sums.max().item() * terms * largest < _EXACT_FLOAT32 else torch.float64
 
 
-def _run_batch(graph: Graph, steps: Sequence[_Step], last_use: Mapping[int, int], x: Tensor) -> Tensor:
+def _run_batch(graph: Graph, steps: Sequence[_Step], last_use: Mapping[int, int], x: Tensor) -> dict[int, Tensor]:
+    """The activations, by position; those with a step of last use are gone after it."""
     values = {0: _quantize(_channels_last(x), graph.activations[0])}
     for number, step in enumerate(steps):
         values[step.operator.output] = _apply(step, [values[position] for position in step.operator.inputs])
         for position in step.operator.inputs:
-            if last_use[position] == number and position != graph.output:
+            if last_use.get(position) == number and position != graph.output:
                 values.pop(position, None)
-    return _real(values[graph.output], graph.activations[graph.output])
+    return values
 
 
 def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
@@ -220,6 +240,10 @@ def _quantize(x: Tensor, to: Activation) -> Tensor:
 
 def _real(x: Tensor, activation: Activation) -> Tensor:
     return x if activation.itemsize == 4 else x * activation.scale
+
+
+def _kept(x: Tensor, activation: Activation) -> Tensor:
+    return x if activation.itemsize == 4 else (x + activation.zero_point).to(torch.int8)
 
 
 def _per_channel(values: Tensor, like: Activation) -> Tensor:

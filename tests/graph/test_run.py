@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sparsemod.compress.quantize import lower
 from sparsemod.graph import Activation, Graph, Operator, run
+from sparsemod.graph.run import activations
 
 Array = np.ndarray
 
@@ -287,6 +288,29 @@ def test_linear_by_hand() -> None:
     assert run(graph, torch.tensor([[10.0, 2.0], [10.0, -2.0]])).tolist() == [[8.0], [11.0]]
     graph = linear([1], 0, 1, 1, zero_in=0, zero_out=0)
     assert run(graph, torch.tensor([[3.0], [-3.0], [1.0], [-1.0]])).tolist() == [[2.0], [-1.0], [1.0], [0.0]]
+
+
+def test_activations_are_the_integers_that_are_kept() -> None:
+    graph = linear([1, -1], 3, 3, 2, zero_in=7, zero_out=-5)
+    kept = activations(graph, torch.tensor([[10.0, 2.0], [10.0, -2.0]]))
+    assert {position: values.tolist() for position, values in kept.items()} == {0: [[17, 9], [17, 5]], 1: [[3], [6]]}
+    assert {values.dtype for values in kept.values()} == {torch.int8}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_last_activation_is_the_output_and_all_are_kept(name: str) -> None:
+    graph, x = lowered(name)
+    kept, target = activations(graph, x), graph.activations[graph.output]
+    assert sorted(kept) == list(range(len(graph.activations)))
+    assert [tuple(values.shape[1:]) for _, values in sorted(kept.items())] == [a.shape for a in graph.activations]
+    assert torch.equal((kept[graph.output].float() - target.zero_point) * target.scale, run(graph, x))
+
+
+def test_float_activations_are_kept_as_they_are() -> None:
+    graph = lower(nn.Sequential(nn.Linear(1, 1, bias=False)), [torch.ones(2, 1)], "none")
+    x = torch.tensor([[2.0], [-0.3]])
+    kept = activations(graph, x)
+    assert torch.equal(kept[0], x) and torch.equal(kept[1], run(graph, x))
 
 
 def test_inputs_beyond_the_range_are_clamped() -> None:
