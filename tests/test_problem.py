@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from sparsemod.errors import InputError
-from sparsemod.locate import locate
 from sparsemod.problem import Problem, load
 from sparsemod.space import Int, SearchSpace
 
@@ -188,15 +187,6 @@ def test_file_without_any_problem_says_so(file: Path) -> None:
 
 def test_name_of_something_else_is_refused(file: Path) -> None:
     assert message(f"{file}:text") == f"{file}:text is a str; it must be a sparsemod.Problem"
-
-
-def test_any_object_can_be_located_and_only_its_kind_is_suggested(file: Path) -> None:
-    assert locate("tiny_problem.py:text", file.parent, str) == "no problem"
-    assert locate(f"{file}:widen")({"width": 3}, None, None) == {"width": 4}
-    with pytest.raises(InputError, match=r"has no 'tint'; did you mean .*:text\?"):
-        locate(f"{file}:tint", kind=str)
-    with pytest.raises(InputError, match=r"has no 'size'; it defines no int at all"):
-        locate(f"{file}:size", kind=int)
 
 
 def test_problem_needs_network_and_data_or_an_objective() -> None:

@@ -345,7 +345,7 @@ def test_energy_is_refused_where_the_power_is_not_known(asked: dict[str, str]) -
         screen(device="rp2040", **asked)
     assert str(caught.value) == (
         "energy: the power of 'rp2040' is not known. Presets with a figure: arduino-uno, microbit-v1, nano-33-ble, "
-        "stm32l4r5; or give a device of your own with active_power_mw"
+        "stm32l4r5, esp32-s3; or give a device of your own with active_power_mw"
     )
 
 
