@@ -110,7 +110,7 @@ _DATA_SHEET = "; memory from the data sheet"
 
 _OF_M0_PLUS = (
     f"{_V1_2}, Cortex-M0+ of an STM32G0B1, code of a commercial generator (Bosch HALE): conv 7.8, linear 9.9, "
-    "depthwise 41-48; plain C is slower"
+    "depthwise 41-48"
 )
 _OF_M4 = f"{_V1_1}, Cortex-M4 of an STM32L4R5, CMSIS-NN (Krai, microTVM): conv 3.7, linear 3.9, depthwise 11-14"
 _OF_M33 = f"{_V1_1}, Cortex-M33 of an nRF5340, CMSIS-NN (Krai, microTVM): conv 3.25, linear 3.05, depthwise 7-10"
@@ -177,7 +177,7 @@ _PRESETS = (
         "pooling 24 per element written; cycles per operator are an estimate. Flash is external, 8 MB typical"
         f"{_DATA_SHEET}",
         active_power_mw=239,
-        power_source="ESP32-S3 data sheet, currents in Modem-sleep mode: typically 72.4 mA at 240 MHz, one core running "
+        power_source="ESP32-S3 data sheet, currents in Modem-sleep mode: typically 72.4 mA at 240 MHz, one core with "
         "128-bit data access, peripherals off; at 3.3 V; external flash comes on top",
     ),
     Device(

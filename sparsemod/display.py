@@ -201,7 +201,7 @@ def total_lines(total: Mapping[str, float], device: Device) -> list[str]:
     flash, ram = total["model_size_bytes"], total["working_memory_bytes"]
     lines = [
         f"  model size      {flash:,.0f} bytes{_of_limit(flash, device.flash_bytes, 'flash')}",
-        f"                  {total['nnz_bytes']:,.0f} bytes as SpArSe counts: 1 for each weight or bias that is not zero",
+        f"                  {total['nnz_bytes']:,.0f} bytes as SpArSe counts: 1 per weight or bias that is not zero",
         f"  working memory  {ram:,.0f} bytes{_of_limit(ram, device.ram_bytes, 'RAM')}",
         f"  latency         {quantity('latency', total['latency_ms'])}",
     ]

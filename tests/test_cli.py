@@ -182,6 +182,7 @@ def test_pareto_with_nothing_within_the_limits_exits_1(study, capsys):
     ("arguments", "words"),
     [
         (["--max-latency", "fast"], "--max-latency: 'fast' is not like 20 ms"),
+        (["--max-energy", "3 kWh"], "--max-energy: '3 kWh' is not like 0.5 mJ"),
         (["--best", "beauty"], "--best beauty: is not an objective"),
     ],
 )

@@ -88,7 +88,7 @@ def test_onnx_file_is_refused_with_the_next_step() -> None:
 
 
 def test_input_of_the_wrong_shape_is_refused(file: Path) -> None:
-    with pytest.raises(InputError, match="nets.py:Net: the network cannot process an input of 5"):
+    with pytest.raises(InputError, match=r"nets.py:Net: the network cannot process an input of 5"):
         graph_of(f"{file}:Net", (5,))
 
 
