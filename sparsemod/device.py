@@ -42,7 +42,7 @@ class Device:
         cycles_per_operator: Fixed cycles per operator call.
         source: Where the figures come from.
         flops: If given, latency is simply MACs / flops and the cycle table is not used.
-        core: Processor core, for people.
+        core: Processor core, such as Cortex-M4; empty if it is not known.
         basis: How the cycles per MAC are known: one of `BASES`.
         active_power_mw: Power while it computes; without it there is no energy.
         power_source: Where the power comes from.
