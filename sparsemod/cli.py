@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (a search ca
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import shutil
@@ -17,6 +18,7 @@ from sparsemod.errors import InputError, SparsemodError
 
 if TYPE_CHECKING:
     from sparsemod.config import Config
+    from sparsemod.device import Device
     from sparsemod.graph import Graph
     from sparsemod.study import Study, Trial
 
@@ -29,6 +31,8 @@ Find neural networks that fit a microcontroller.
   sparsemod pareto results/digits           look at what was found and pick a network
   sparsemod export results/digits 12 --out net    write network 12 as C, and prove that it computes the same
   sparsemod export results/digits 12 --to onnx --out net.onnx    the same as ONNX
+  sparsemod score net.py:Net --input 1x28x28      what each layer of a network of yours costs
+  sparsemod devices                         the microcontrollers that are known
 """
 
 _EXIT_CODES = "exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (run the same command to go on)"
@@ -104,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     pareto.add_argument("--max-model-size", metavar="SIZE", help="such as 8KB or 8KiB")
     pareto.add_argument("--max-working-memory", metavar="SIZE", help="such as 2KB")
     pareto.add_argument("--max-latency", metavar="TIME", help="such as 20ms")
+    pareto.add_argument("--max-energy", metavar="ENERGY", help="such as 0.5mJ")
     pareto.add_argument("--best", metavar="OBJECTIVE", help="only the best in this objective, such as error")
     pareto.add_argument("--json", action="store_true", help="for programs: the front with all parameters")
     pareto.set_defaults(run=_pareto)
@@ -132,6 +137,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="as `sparsemod export` wrote it")
     verify.set_defaults(run=_verify)
+
+    score = commands.add_parser(
+        "score",
+        help="show what each layer of a network costs, from a search or not",
+        description="Prints one row per layer and the totals. A network that came from no search is an nn.Module: "
+        "sparsemod score net.py:Net --input 1x28x28. It is costed as int8 without being quantized, and weights that "
+        "are zero count as pruned. A network of a study is the one that was scored: sparsemod score results/digits 12.",
+    )
+    score.add_argument("model", help="module:name or file.py:name of an nn.Module, or the folder of a study")
+    score.add_argument("number", nargs="?", type=int, help="of a trial of the study")
+    score.add_argument("--input", metavar="SHAPE", help="of one sample, channels first, such as 1x28x28; of a module")
+    score.add_argument("--device", help="preset or file.py:name (default: arduino-uno, or that of the study)")
+    score.add_argument(
+        "--scheme", choices=("post", "dynamic", "both", "none"), default="post", help="of a module (default: post)"
+    )
+    score.add_argument("--json", action="store_true", help="for programs")
+    score.set_defaults(run=_score)
+
+    devices = commands.add_parser(
+        "devices",
+        help="list the microcontrollers that are known",
+        description="Lists the presets for [DEVICE] device. Their cycles per MAC are measured on this very part, on "
+        "another part with the same core, or an estimate. A device of your own is a sparsemod.Device in a file: "
+        "[DEVICE] device = board.py:board",
+    )
+    devices.add_argument("-v", "--sources", action="store_true", help="where every figure comes from")
+    devices.add_argument("--json", action="store_true", help="for programs: every figure and its source")
+    devices.set_defaults(run=_devices)
 
     config = commands.add_parser("config", help="explain a configuration")
     actions = config.add_subparsers(required=True, metavar="ACTION")
@@ -245,6 +278,7 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
         model_size=options.max_model_size,
         working_memory=options.max_working_memory,
         latency=options.max_latency,
+        energy=options.max_energy,
     )
     trials = [t for t in study.pareto_front() if all(t.score.get(name, 0) <= limit for name, limit in limits.items())]
     if options.best is None:
@@ -299,6 +333,61 @@ def _verify(options: argparse.Namespace) -> int:
         return 0
     print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
     return 1
+
+
+def _score(options: argparse.Namespace) -> int:
+    from sparsemod import display
+    from sparsemod.cost.layers import layer_costs, total_costs
+
+    graph, device = _scored_module(options) if options.number is None else _scored_trial(options)
+    rows, total = layer_costs(graph, device), total_costs(graph, device)
+    if options.json:
+        layers = [dataclasses.asdict(row) for row in rows]
+        print(json.dumps({"network": options.model, "device": device.name, "layers": layers, "total": total}, indent=2))
+        return 0
+    console = display.console()
+    console.print(display.layer_table(rows))
+    print("\n".join(["", f"{options.model} on {device.name}", *display.total_lines(total, device)]))
+    return 0
+
+
+def _scored_module(options: argparse.Namespace) -> "tuple[Graph, Device]":
+    from sparsemod.config import find_device
+    from sparsemod.score import graph_of, parse_shape
+
+    if Path(options.model).is_dir():
+        raise InputError(f"{options.model} is a folder; add the number of a trial: sparsemod score {options.model} 12")
+    if options.input is None:
+        raise InputError("--input is missing: the shape of one sample, channels first, such as 1x28x28")
+    device = find_device(options.device or "arduino-uno")
+    return graph_of(options.model, parse_shape(options.input), options.scheme), device
+
+
+def _scored_trial(options: argparse.Namespace) -> "tuple[Graph, Device]":
+    """The network of a trial, on the device of its study or on another one."""
+    from sparsemod import results
+    from sparsemod.config import find_device
+
+    settings = results.recorded_settings(options.model)
+    graph = results.load(options.model).load_model(options.number)
+    if options.device:
+        return graph, find_device(options.device)
+    flops = float(settings["TRAIN.flops"]) or None
+    return graph, dataclasses.replace(find_device(settings["DEVICE.device"]), flops=flops)
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from sparsemod import display
+    from sparsemod.device import DEVICES
+
+    if options.json:
+        print(json.dumps([dataclasses.asdict(device) for device in DEVICES.values()], indent=2))
+        return 0
+    display.console().print(display.device_table(DEVICES.values()))
+    if options.sources:
+        for device in DEVICES.values():
+            print(f"\n{device.name}\n  cycles: {device.source}\n  power: {device.power_source or 'not known'}")
+    return 0
 
 
 def _config_show(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from sparsemod.cost.layers import LayerCost
+from sparsemod.device import KINDS, Device
 from sparsemod.loop import Progress, Watch
 from sparsemod.objectives import quantity
 from sparsemod.study import Study, Trial
@@ -132,7 +134,7 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
     """The networks of a front, units in the headers."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     names = {"error": "error", "model_size": "model size\n(bytes)", "working_memory": "working memory\n(bytes)",
-             "latency": "latency\n(ms)"}  # fmt: skip
+             "latency": "latency\n(ms)", "energy": "energy\n(mJ)"}  # fmt: skip
     table.add_column("number", justify="right")
     for name in study.objectives:
         table.add_column(names.get(name, name), justify="right")
@@ -191,6 +193,62 @@ def layers_table(layers: Sequence[tuple[str, str, str, float, str]]) -> Table:
         table.add_column(title, justify="right")
     for name, kind, difference, same, verdict in layers:
         table.add_row(name, kind, difference, f"{same:.4%}", verdict)
+    return table
+
+
+def layer_table(rows: Sequence[LayerCost]) -> Table:
+    """The costs of a network, one row per operator."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("layer", "kind", "output"):
+        table.add_column(title)
+    for title in ("MACs", "non-zero", "sparsity", "FLOPs\ndense", "FLOPs\nsparse", "flash\n(bytes)",
+                  "RAM in use\n(bytes)", "of arena", "latency\n(ms)", "of latency"):  # fmt: skip
+        table.add_column(title, justify="right")
+    for row in rows:
+        shape = "x".join(map(str, row.output_shape))
+        table.add_row(row.name, row.kind, shape, f"{row.macs:,}", f"{row.nnz:,}", f"{row.sparsity:.1%}",
+                      f"{row.dense_flops:,}", f"{row.sparse_flops:,}", f"{row.flash_bytes:,}", f"{row.alive_bytes:,}",
+                      f"{row.arena_share:.0%}", f"{row.latency_ms:.4g}", f"{row.latency_share:.1%}")  # fmt: skip
+    return table
+
+
+def total_lines(total: Mapping[str, float], device: Device) -> list[str]:
+    """The costs of a whole network, in words; a figure that does not fit the device says so."""
+    flash, ram = total["model_size_bytes"], total["working_memory_bytes"]
+    lines = [
+        f"  model size      {flash:,.0f} bytes{_of_limit(flash, device.flash_bytes, 'flash')}",
+        f"                  {total['nnz_bytes']:,.0f} bytes as SpArSe counts: 1 per weight or bias that is not zero",
+        f"  working memory  {ram:,.0f} bytes{_of_limit(ram, device.ram_bytes, 'RAM')}",
+        f"  latency         {quantity('latency', total['latency_ms'])}",
+    ]
+    if "energy_mj" in total:
+        lines.append(f"  energy          {quantity('energy', total['energy_mj'])}")
+    counts = {"MACs": "macs", "params": "params", "non-zero": "nnz", "dense FLOPs": "dense_flops",
+              "sparse FLOPs": "sparse_flops"}  # fmt: skip
+    return [*lines, "  " + ", ".join(f"{title} {total[name]:,.0f}" for title, name in counts.items())]
+
+
+def _of_limit(used: float, limit: float, what: str) -> str:
+    verdict = ": DOES NOT FIT" if used > limit else ""
+    return f", {used / limit:.1%} of the {what}{verdict}"
+
+
+def device_table(devices: Iterable[Device]) -> Table:
+    """Devices; cycles are those of an int8 multiply-accumulate."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("device", "core"):
+        table.add_column(title)
+    for title in ("clock\n(MHz)", "RAM\n(bytes)", "flash\n(bytes)"):
+        table.add_column(title, justify="right")
+    for kind in KINDS:
+        table.add_column(f"cycles per MAC\n{kind}", justify="right")
+    table.add_column("power\n(mW)", justify="right")
+    table.add_column("cycles are")
+    for device in devices:
+        cycles = [f"{device.cycles_per_mac[kind]:g}" for kind in KINDS]
+        power = "" if device.active_power_mw is None else f"{device.active_power_mw:g}"
+        table.add_row(device.name, device.core, f"{device.clock_hz / 1e6:g}", f"{device.ram_bytes:,}",
+                      f"{device.flash_bytes:,}", *cycles, power, device.basis)  # fmt: skip
     return table
 
 

@@ -23,7 +23,8 @@ from sparsemod.data import Collate, Data
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, run
 from sparsemod.inherit import inherit
-from sparsemod.problem import TRAINING_DEFAULTS, Problem, load, locate
+from sparsemod.locate import locate
+from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
 from sparsemod.study import Candidate, Score, Trial
 from sparsemod.train import Diverged, error, train
 

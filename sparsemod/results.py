@@ -160,6 +160,16 @@ def _header(folder: Path) -> dict[str, Any]:
     return header
 
 
+def recorded_settings(folder: str | Path) -> dict[str, str]:
+    """The settings that a study began with, as texts by `SECTION.key`; those that may change later are not among them.
+
+    Raises:
+        InputError: There is no study.
+    """
+    settings: dict[str, str] = _header(Path(folder))["settings"]
+    return settings
+
+
 def stops(folder: str | Path) -> list[str]:
     """Why the stages of a study ended, in order; a resumed search gives the same reasons again, which counts once."""
     reasons = _lines(Path(folder) / "proposals.jsonl", lambda row: row.get("stop"))

@@ -21,7 +21,8 @@ STATUSES = ("complete", "infeasible", "failed", "stopped")
 
 Score = Mapping[str, float]
 """Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
-RAM), latency (ms), macs, params and nnz (counts), or whatever the problem returns. All objectives are minimised."""
+RAM), latency (ms), energy (mJ, where the power is known), macs, params and nnz (counts), or whatever the problem
+returns. All objectives are minimised."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsemod import __version__, load
+from sparsemod import DEVICES, Device, __version__, load
 from sparsemod.cli import main
+from sparsemod.objectives import column
 
 SMALL = ["--set", "TRAIN.r1=3", "--set", "TRAIN.r2=1", "--set", "TRAIN.r3=1", "--set", "TRAIN.epochs1=1",
          "--set", "TRAIN.epochs2=1", "--set", "TRAIN.epochs3=1", "--set", "RUN.executor=serial"]  # fmt: skip
@@ -57,7 +58,7 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("init", "check", "search", "pareto", "export", "verify", "config"):
+    for command in ("init", "check", "search", "pareto", "export", "verify", "score", "devices", "config"):
         assert command in text
     assert "2 bad input" in text
 
@@ -181,6 +182,7 @@ def test_pareto_with_nothing_within_the_limits_exits_1(study, capsys):
     ("arguments", "words"),
     [
         (["--max-latency", "fast"], "--max-latency: 'fast' is not like 20 ms"),
+        (["--max-energy", "3 kWh"], "--max-energy: '3 kWh' is not like 0.5 mJ"),
         (["--best", "beauty"], "--best beauty: is not an objective"),
     ],
 )
@@ -192,6 +194,111 @@ def test_pareto_refuses_what_it_does_not_understand(study, capsys, arguments, wo
 def test_pareto_of_an_empty_folder(folder, capsys):
     assert main(["pareto", "."]) == 2
     assert "holds no study" in capsys.readouterr().err
+
+
+NETS = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
+
+pruned = Net()
+with torch.no_grad():
+    pruned[3].weight[5:] = 0
+"""
+
+
+@pytest.fixture
+def nets(folder):
+    Path("nets.py").write_text(NETS)
+
+
+def test_score_prints_a_row_per_layer_and_the_totals(nets, capsys):
+    """18 weights of 676 places, and 10 times 1352; of the linear layer half is zero."""
+    assert main(["score", "nets.py:pruned", "--input", "1x28x28", "--device", "rp2040"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:4] for line in lines if line[1:2] in (["conv"], ["linear"])] == [
+        ["0", "conv", "2x26x26", "12,168"],
+        ["3", "linear", "10", "13,520"],
+    ]
+    linear = next(line for line in lines if line[1:2] == ["linear"])
+    assert linear[4:8] == ["6,770", "50.0%", "27,040", "13,520"]
+    text = " ".join(word for line in lines for word in line)
+    assert "nets.py:pruned on rp2040" in text
+    assert "working memory 2,136 bytes, 0.8% of the RAM" in text
+    assert "energy" not in text  # the power of this part is not known
+
+
+def test_score_says_what_does_not_fit(nets, capsys):
+    main(["score", "nets.py:Net", "--input", "1x28x28", "--device", "arduino-uno"])
+    text = capsys.readouterr().out
+    assert "working memory  2,136 bytes, 104.3% of the RAM: DOES NOT FIT" in text
+    assert "energy" in text and "mJ" in text
+
+
+def test_score_as_json_adds_up(nets, capsys):
+    assert main(["score", "nets.py:Net", "--input", "1x28x28", "--device", "nano-33-ble", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["device"] == "nano-33-ble"
+    assert [row["kind"] for row in found["layers"]] == ["conv", "reshape", "linear"]
+    assert sum(row["macs"] for row in found["layers"]) == found["total"]["macs"] == 18 * 676 + 13_520
+    assert found["total"]["energy_mj"] == pytest.approx(found["total"]["latency_ms"] * 9.9e-3)
+
+
+def test_score_of_a_trial_has_its_recorded_costs(study, capsys):
+    folder, _ = study
+    trial = load(folder).pareto_front()[0]
+    assert main(["score", str(folder), str(trial.number), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["device"] == "arduino-uno"
+    recorded = {name: trial.score[name] for name in ("model_size", "working_memory", "latency", "energy", "nnz")}
+    assert {name: found["total"][column(name)] for name in recorded} == recorded
+    assert main(["score", str(folder), str(trial.number), "--json", "--device", "stm32f746"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["latency_ms"] < recorded["latency"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nets.py:Net"], "--input is missing: the shape of one sample"),
+        (["nets.py:Net", "--input", "28,28"], "--input 28,28: must read like 1x28x28"),
+        (["nets.py:Met", "--input", "1x28x28"], "nets.py has no 'Met'; did you mean nets.py:pruned?"),
+        (["nets.py:Net", "--input", "1x28x28", "--device", "rp2400"], "did you mean 'rp2040'?"),
+        (["nets.py:Net", "--input", "1x8x8"], "nets.py:Net: the network cannot process an input of 1 x 8 x 8"),
+        (["net.onnx", "--input", "1x28x28"], "ONNX files are not read"),
+        (["."], "is a folder; add the number of a trial: sparsemod score . 12"),
+        ([".", "3"], "holds no study"),
+    ],
+)
+def test_score_refuses_what_it_does_not_understand(nets, capsys, arguments, words):
+    assert main(["score", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_devices_are_listed_with_what_is_known_of_them(capsys):
+    assert main(["devices"]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows.keys() >= DEVICES.keys()
+    assert rows["stm32l4r5"] == [
+        *("stm32l4r5", "Cortex-M4", "120", "655,360", "2,097,152", "3.7", "12", "3.9", "75", "measured"),
+    ]
+    assert rows["cortex-m55"][-1] == "estimate"
+
+
+def test_devices_show_their_sources(capsys):
+    assert main(["devices", "--sources"]) == 0
+    text = capsys.readouterr().out
+    for device in DEVICES.values():
+        assert f"{device.name}\n  cycles: {device.source}\n" in text
+    assert "power: not known" in text
+
+
+def test_devices_as_json_have_every_figure(capsys):
+    assert main(["devices", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Device(**row) for row in found] == list(DEVICES.values())
 
 
 def test_config_show_names_the_origin_of_every_value(folder, capsys, monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import os
 import pickle
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsemod.config import Config, from_keywords, quantities, read
+from sparsemod.config import Config, find_device, from_keywords, quantities, read
 from sparsemod.device import DEVICES
-from sparsemod.errors import ConfigError
+from sparsemod.errors import ConfigError, InputError
 
 DEFAULTS = """
 DEFAULT train true
@@ -51,6 +52,7 @@ DEVICE device arduino-uno
 DEVICE model_size
 DEVICE working_memory
 DEVICE latency
+DEVICE energy
 DEVICE cost
 RUN executor serial
 RUN workers 0
@@ -179,6 +181,11 @@ def test_folder_of_the_file_is_remembered(write: Write) -> None:
         ("DEVICE.latency", "20 ms", 20),
         ("DEVICE.latency", "20", 20),
         ("DEVICE.latency", "500 us", 0.5),
+        ("DEVICE.energy", "0.5 mJ", 0.5),
+        ("DEVICE.energy", "20 uJ", 0.02),
+        ("DEVICE.energy", "0.1 J", 100),
+        ("DEVICE.energy", "3", 3),
+        ("DEVICE.device", "board.py:board", "board.py:board"),
         ("TRAIN.time_limit", "20 min", 1200),
         ("TRAIN.time_limit", "2h", 7200),
         ("TRAIN.time_limit", "1 d", 86_400),
@@ -194,6 +201,7 @@ def test_folder_of_the_file_is_remembered(write: Write) -> None:
         ("TRAIN.objectives", "3", ("error", "model_size", "working_memory")),
         ("TRAIN.objectives", "4", ("error", "model_size", "working_memory", "latency")),
         ("TRAIN.objectives", "latency, error", ("latency", "error")),
+        ("TRAIN.objectives", "error, energy", ("error", "energy")),
         ("TRAIN.objectives", "[error,]", ("error",)),
         ("TEST.arm", "-1", -1),
     ],
@@ -227,6 +235,7 @@ def test_text_is_read_as(write: Write, key: str, text: str, value: object) -> No
         ("DEVICE.model_size", "2 GB", "'2 GB' is not like 2 KB; units: b, kb, mb, kib, mib"),
         ("DEVICE.model_size", "-", "'-' is not like 2 KB; units: b, kb, mb, kib, mib"),
         ("DEVICE.latency", "20 min", "'20 min' is not like 20 ms; units: ms, s, us"),
+        ("DEVICE.energy", "3 kWh", "'3 kWh' is not like 0.5 mJ; units: mj, j, uj"),
         ("TRAIN.objectives", "0", "0 must be from 1 to 4, or a list of names"),
         ("TRAIN.objectives", "5", "5 must be from 1 to 4, or a list of names"),
         ("TRAIN.objectives", "", "no objective is named"),
@@ -234,7 +243,8 @@ def test_text_is_read_as(write: Write, key: str, text: str, value: object) -> No
         (
             "TRAIN.objectives",
             "error, latncy",
-            "'latncy' is not an objective; did you mean 'latency'? Known: error, model_size, working_memory, latency",
+            "'latncy' is not an objective; did you mean 'latency'? Known: error, model_size, working_memory, latency, "
+            "energy",
         ),
         (
             "TRAIN.quant_scheme",
@@ -245,7 +255,8 @@ def test_text_is_read_as(write: Write, key: str, text: str, value: object) -> No
         (
             "DEVICE.device",
             "arduino",
-            f"'arduino' is not allowed; did you mean 'arduino-uno'? Known: {', '.join(DEVICES)}",
+            f"'arduino' is not allowed; did you mean 'arduino-uno'? Known: {', '.join(DEVICES)}, or your own as "
+            "file.py:name",
         ),
         (
             "TRAIN.name",
@@ -406,10 +417,11 @@ def test_wrong_keywords_are_refused_together() -> None:
 
 def test_limits_are_those_of_the_device_unless_given() -> None:
     assert from_keywords(device="arduino-uno").limits() == {"model_size": 32_768, "working_memory": 2_048}
-    assert from_keywords(working_memory="1.5 KB", latency="0.1 s").limits() == {
+    assert from_keywords(working_memory="1.5 KB", latency="0.1 s", energy="2 mJ").limits() == {
         "model_size": 32_768,
         "working_memory": 1_500,
         "latency": 100,
+        "energy": 2,
     }
 
 
@@ -426,6 +438,52 @@ def test_target_is_the_preset_with_the_flops_given() -> None:
     assert from_keywords(device="stm32f746").target() == DEVICES["stm32f746"]
     assert from_keywords(flops="16e6").target().flops == 16e6
     assert from_keywords(flops=0).target().flops is None
+
+
+BOARD = """
+from sparsemod import DEVICES, Device
+board = Device("board", 1000, 500, 1e6, {"conv": 4, "depthwise": 10, "linear": 2}, 5, 100, "by hand")
+slow = DEVICES["nano-33-ble"].cycles_per_mac
+"""
+
+
+def test_own_device_is_found_from_the_folder_of_the_configuration(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "board.py").write_text(BOARD)
+    config = read(write("[DEVICE]", "device = parts/board.py:board", "latency = 3", "[TRAIN]", "flops = 100"))
+    assert config.limits() == {"model_size": 1000, "working_memory": 500, "latency": 3}
+    assert (config.target().name, config.target().flops) == ("board", 100)
+    assert pickle.loads(pickle.dumps(config)).target() == config.target()
+
+
+def test_own_device_may_be_given_as_an_object() -> None:
+    board = dataclasses.replace(DEVICES["nano-33-ble"], name="board", ram_bytes=500)
+    assert from_keywords(device=board).target() == board
+    assert from_keywords(device=board).limits()["working_memory"] == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("board.py:slow", "board.py:slow is a dict; it must be a sparsemod.Device"),
+        ("board.py:bard", "board.py has no 'bard'; did you mean board.py:board?"),
+        ("absent.py:board", "absent.py does not exist; relative paths in a configuration start at its folder"),
+    ],
+)
+def test_device_that_is_none_is_refused(write: Write, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "board.py").write_text(BOARD)
+    with pytest.raises(InputError) as caught:
+        read(write("[DEVICE]", f"device = {name}")).target()
+    assert message in str(caught.value)
+
+
+def test_unknown_preset_is_refused_with_the_next_step() -> None:
+    with pytest.raises(InputError) as caught:
+        find_device("rp2400")
+    assert str(caught.value) == (
+        "'rp2400' is not a device; did you mean 'rp2040'? `sparsemod devices` lists them; your own one is named as "
+        "file.py:name"
+    )
 
 
 def test_configuration_travels_to_another_process() -> None:
@@ -494,6 +552,7 @@ def test_ini_keeps_every_digit_and_letter(tmp_path_factory: pytest.TempPathFacto
 def test_quantities_have_the_units_of_their_objective() -> None:
     given = {"error": "0.02", "model_size": "8KB", "working_memory": "1.5 KiB", "latency": "0.1 s"}
     assert quantities(**given) == {"error": 0.02, "model_size": 8000, "working_memory": 1536, "latency": 100}
+    assert quantities(energy="20 uJ") == {"energy": 0.02}
     assert quantities(error=None, latency=None) == {}
 
 

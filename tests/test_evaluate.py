@@ -83,6 +83,12 @@ def test_complete_trial_has_all_figures() -> None:
     assert all(type(value) is float for value in trial.score.values())
 
 
+def test_energy_is_scored_where_the_power_is_known() -> None:
+    config = from_keywords(problem=TINY, device="nano-33-ble", objectives="error, energy")
+    score = evaluate(candidate(), config).trial.score
+    assert score["energy"] == pytest.approx(score["latency"] * 9.9 / 1000)  # ms x mW = uJ
+
+
 def test_target_sparsity_is_reached_exactly() -> None:
     outcome = evaluate(candidate(), configured())
     assert outcome.weights is not None

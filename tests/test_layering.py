@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "sparsemod"
 ROWS = {
     5: ("__main__", "cli", "display", "export", "report", "testing"),
     4: ("loop", "retrain"),
-    3: ("evaluate", "execute", "results", "samplers"),
+    3: ("evaluate", "execute", "results", "samplers", "score"),
     2: ("compress", "cost", "datasets", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),
-    0: ("device", "errors", "objectives", "pareto", "space"),
+    0: ("device", "errors", "locate", "objectives", "pareto", "space"),
 }
 
 EXCEPTIONS = {
@@ -25,6 +25,7 @@ EXCEPTIONS = {
     ("cli", "report"),
     ("cli", "testing"),
     # errors imports nothing, so nothing can go in circles.
+    ("locate", "errors"),
     ("space", "errors"),
 }
 

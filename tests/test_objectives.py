@@ -1,10 +1,11 @@
 import pytest
 
-from sparsemod.objectives import OBJECTIVES, column, quantity
+from sparsemod.objectives import NAMES, OBJECTIVES, column, quantity
 
 
 def test_order_is_the_one_that_one_to_four_counts() -> None:
     assert OBJECTIVES == ("error", "model_size", "working_memory", "latency")
+    assert set(NAMES) - set(OBJECTIVES) == {"energy"}
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,7 @@ def test_order_is_the_one_that_one_to_four_counts() -> None:
         ("model_size", "model_size_bytes"),
         ("working_memory", "working_memory_bytes"),
         ("latency", "latency_ms"),
+        ("energy", "energy_mj"),
         ("macs", "macs"),
         ("of_the_problem", "of_the_problem"),
     ],
@@ -29,6 +31,7 @@ def test_column_names_the_unit(name: str, expected: str) -> None:
         ("model_size", 0, "0 bytes"),
         ("working_memory", 2048.4, "2,048 bytes"),
         ("latency", 2.61234, "2.612 ms"),
+        ("energy", 0.13, "0.13 mJ"),
         ("error", 0.0242, "0.0242"),
         ("error", float("nan"), "nan"),
         ("macs", 123456, "1.235e+05"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparsemod.errors import InputError
-from sparsemod.problem import Problem, load, locate
+from sparsemod.problem import Problem, load
 from sparsemod.space import Int, SearchSpace
 
 SOURCE = """
@@ -114,14 +114,14 @@ def test_name_without_place_or_attribute_is_refused(name: str) -> None:
 
 def test_missing_file_is_named_in_full(tmp_path: Path) -> None:
     assert message("absent.py:tiny", tmp_path) == (
-        f"the problem file {tmp_path / 'absent.py'} does not exist; a relative path starts at the folder of config.cfg"
+        f"the file {tmp_path / 'absent.py'} does not exist; relative paths in a configuration start at its folder"
     )
 
 
 def test_syntax_error_in_a_file_shows_its_line(file: Path) -> None:
     file.write_text("x = 1\ndef broken(:\n    pass\n")
     assert message(f"{file}:tiny").splitlines() == [
-        f"the problem file {file} does not import",
+        f"the file {file} does not import",
         "  line 2: def broken(:",
         "  SyntaxError: invalid syntax (tiny_problem.py, line 2)",
     ]
@@ -156,7 +156,7 @@ def test_file_is_read_anew_once_it_has_been_mended(file: Path) -> None:
 
 def test_missing_module_is_named(module: Path) -> None:
     assert message("users_absent.nets:tiny").splitlines() == [
-        "the problem module 'users_absent.nets' does not import",
+        "the module 'users_absent.nets' does not import",
         "  ModuleNotFoundError: No module named 'users_absent'",
     ]
 
@@ -164,7 +164,7 @@ def test_missing_module_is_named(module: Path) -> None:
 def test_error_in_a_module_shows_its_line(module: Path) -> None:
     (module / "users_wrong.py").write_text("x = 1\ny = 1 / 0\n")
     assert message("users_wrong:tiny").splitlines() == [
-        "the problem module 'users_wrong' does not import",
+        "the module 'users_wrong' does not import",
         "  line 2: y = 1 / 0",
         "  ZeroDivisionError: division by zero",
     ]
@@ -187,15 +187,6 @@ def test_file_without_any_problem_says_so(file: Path) -> None:
 
 def test_name_of_something_else_is_refused(file: Path) -> None:
     assert message(f"{file}:text") == f"{file}:text is a str; it must be a sparsemod.Problem"
-
-
-def test_any_object_can_be_located_and_only_its_kind_is_suggested(file: Path) -> None:
-    assert locate("tiny_problem.py:text", file.parent, str) == "no problem"
-    assert locate(f"{file}:widen")({"width": 3}, None, None) == {"width": 4}
-    with pytest.raises(InputError, match=r"has no 'tint'; did you mean .*:text\?"):
-        locate(f"{file}:tint", kind=str)
-    with pytest.raises(InputError, match=r"has no 'size'; it defines no int at all"):
-        locate(f"{file}:size", kind=int)
 
 
 def test_problem_needs_network_and_data_or_an_objective() -> None:

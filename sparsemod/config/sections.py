@@ -7,8 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sparsemod.config.values import Bytes, Milliseconds, Names, Seconds, text
+from sparsemod.config.values import Bytes, Millijoules, Milliseconds, Names, Seconds, nearest, text
 from sparsemod.device import DEVICES, Device
+from sparsemod.errors import InputError
+from sparsemod.locate import locate
 from sparsemod.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _key(default: Any, help: str, **rules: Any) -> Any:
-    """A configuration key: `at_least`, `at_most`, `one_of` bound its value."""
+    """A configuration key: `at_least`, `at_most`, `one_of` bound its value; `or_own` lets the user name another."""
     return field(default=default, metadata={"help": help, **rules})
 
 
@@ -40,7 +42,7 @@ class TrainSection:
     epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
     epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
     objectives: Names = _key(
-        Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names"
+        Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names; also: energy"
     )
     batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
     quant_scheme: str = _key(
@@ -101,10 +103,16 @@ class ProblemSection:
 class DeviceSection:
     """Where the network must run. A limit left empty is the device's own."""
 
-    device: str = _key("arduino-uno", "preset: " + ", ".join(DEVICES), one_of=tuple(DEVICES))
+    device: str | Device = _key(
+        "arduino-uno",
+        f"preset: {', '.join(DEVICES)}; or a sparsemod.Device of your own, as module:name or file.py:name",
+        one_of=tuple(DEVICES),
+        or_own=True,
+    )
     model_size: Bytes | None = _key(None, "flash for the weights, such as 16 KB", above=0)
     working_memory: Bytes | None = _key(None, "RAM for the activations, such as 2 KB", above=0)
     latency: Milliseconds | None = _key(None, "time of one inference, such as 20 ms", above=0)
+    energy: Millijoules | None = _key(None, "energy of one inference, such as 0.5 mJ", above=0)
     cost: str = _key("", "a cost model of your own, `cost(graph, device)`, as module:name or file.py:name")
 
 
@@ -118,12 +126,33 @@ class RunSection:
     address: str = _key("", "Ray cluster: empty for a local one, auto, or ray://host:port")
 
 
+def find_device(device: str | Device, folder: Path | None = None) -> Device:
+    """A device from the name of a preset, or from the place where the user's own one is.
+
+    Args:
+        device: A preset, `package.module:name` or `path/to/file.py:name`; a `Device` is returned as it is.
+        folder: What a relative path is relative to; the current folder if not given.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if isinstance(device, str) and ":" not in device and device not in DEVICES:
+        raise InputError(
+            f"{device!r} is not a device{nearest(device, tuple(DEVICES))} `sparsemod devices` lists them; your own one "
+            "is named as file.py:name"
+        )
+    found = DEVICES.get(device) or locate(device, folder, Device) if isinstance(device, str) else device
+    if not isinstance(found, Device):
+        raise InputError(f"{device} is a {type(found).__name__}; it must be a sparsemod.Device")
+    return found
+
+
 @dataclass(frozen=True)
 class Config:
     """A whole configuration, checked.
 
     Attributes:
-        folder: What the paths of a problem and a cost model are relative to.
+        folder: What the paths of a problem, a device and a cost model are relative to.
         origins: Where each value came from, by (section, key); `default` for those not in it.
     """
 
@@ -138,11 +167,11 @@ class Config:
 
     def target(self) -> Device:
         """The device, with the `flops` model if one is configured."""
-        return dataclasses.replace(DEVICES[self.device.device], flops=self.train.flops or None)
+        return dataclasses.replace(find_device(self.device.device, self.folder), flops=self.train.flops or None)
 
     def limits(self) -> dict[str, float]:
-        """Hard upper limits by objective name: bytes and milliseconds."""
-        own = {name: getattr(self.device, name) for name in ("model_size", "working_memory", "latency")}
+        """Hard upper limits by objective name: bytes, milliseconds and millijoules."""
+        own = {name: getattr(self.device, name) for name in ("model_size", "working_memory", "latency", "energy")}
         return self.target().limits() | {name: float(limit) for name, limit in own.items() if limit is not None}
 
     def study_folder(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from sparsemod.config import sections
 from sparsemod.config.sections import SECTIONS, Config, keys
-from sparsemod.config.values import Bytes, Milliseconds, nearest, parse
+from sparsemod.config.values import Bytes, Millijoules, Milliseconds, nearest, parse
 from sparsemod.errors import ConfigError
 
 
@@ -64,7 +64,7 @@ def quantities(**given: str | None) -> dict[str, float]:
     Raises:
         ConfigError: All texts that are not understood.
     """
-    kinds = {"model_size": Bytes, "working_memory": Bytes, "latency": Milliseconds}
+    kinds = {"model_size": Bytes, "working_memory": Bytes, "latency": Milliseconds, "energy": Millijoules}
     limits: dict[str, float] = {}
     mistakes = []
     for name, text in given.items():

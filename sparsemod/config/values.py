@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sparsemod.objectives import OBJECTIVES
+from sparsemod.objectives import NAMES, OBJECTIVES
 
 
 class Bytes(float):
@@ -22,6 +22,10 @@ class Milliseconds(float):
     """A duration in milliseconds; a plain number counts milliseconds."""
 
 
+class Millijoules(float):
+    """An energy in millijoules; a plain number counts millijoules."""
+
+
 class Names(tuple[str, ...]):
     """Objective names; `3` is short for the first three of error, model_size, working_memory, latency."""
 
@@ -32,7 +36,7 @@ def parse(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
     Args:
         value: As given.
         hint: The annotation of the key.
-        rules: `at_least`, `at_most`, `above` and `one_of`.
+        rules: `at_least`, `at_most`, `above`, `one_of` and `or_own`.
 
     Raises:
         ValueError: It is not of that type, or out of bounds; the message says what is allowed.
@@ -60,10 +64,13 @@ _BOUNDS: Sequence[tuple[str, str, Callable[[Any, Any], bool]]] = (
 
 
 def _one_of(value: Any, rules: Mapping[str, Any]) -> Any:
+    """A value that is among those allowed, if only some are; with `or_own`, or a place where the user's own one is."""
     allowed = rules.get("one_of")
-    if allowed and value not in allowed:
-        raise ValueError(f"{value!r} is not allowed{nearest(str(value), allowed)} Known: {', '.join(allowed)}")
-    return value
+    own = rules.get("or_own", False)
+    if not allowed or value in allowed or (own and (not isinstance(value, str) or ":" in value)):
+        return value
+    known = ", ".join(allowed) + (", or your own as file.py:name" if own else "")
+    raise ValueError(f"{value!r} is not allowed{nearest(str(value), allowed)} Known: {known}")
 
 
 def _line(value: Any) -> str:
@@ -100,6 +107,7 @@ def _float(value: Any) -> float:
 _BYTES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 2**10, "mib": 2**20}
 _SECONDS = {"": 1, "s": 1, "ms": 1e-3, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1e3, "us": 1e-3}
+_MILLIJOULES = {"": 1, "mj": 1, "j": 1e3, "uj": 1e-3}
 
 
 def _quantity(units: Mapping[str, float], example: str) -> Callable[[Any], float]:
@@ -127,9 +135,8 @@ def _names(value: Any) -> Names:
     else:
         names = Names(name.strip() for name in value.strip("[] ").split(",") if name.strip())
         for name in names:
-            if name not in OBJECTIVES:
-                close = nearest(name, OBJECTIVES)
-                raise ValueError(f"{name!r} is not an objective{close} Known: {', '.join(OBJECTIVES)}")
+            if name not in NAMES:
+                raise ValueError(f"{name!r} is not an objective{nearest(name, NAMES)} Known: {', '.join(NAMES)}")
     if not names:
         raise ValueError("no objective is named")
     if len(set(names)) < len(names):
@@ -144,6 +151,7 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     Bytes: _quantity(_BYTES, "2 KB"),
     Seconds: _quantity(_SECONDS, "20 min"),
     Milliseconds: _quantity(_MILLISECONDS, "20 ms"),
+    Millijoules: _quantity(_MILLIJOULES, "0.5 mJ"),
     Names: _names,
 }
 

@@ -23,12 +23,16 @@ def cost(graph: Graph, device: Device) -> Mapping[str, float]:
         device: Where the network will run.
 
     Returns:
-        model_size (bytes of flash), working_memory (bytes of RAM), latency (ms), macs, params and nnz.
+        model_size (bytes of flash), working_memory (bytes of RAM), latency (ms), energy (mJ) if the power of the
+        device is known, macs, params and nnz.
     """
+    latency = latency_ms(graph, device)
+    energy = {} if device.active_power_mw is None else {"energy": latency * device.active_power_mw / 1e3}
     return {
         "model_size": model_size_bytes(graph),
         "working_memory": plan(graph).size,
-        "latency": latency_ms(graph, device),
+        "latency": latency,
+        **energy,
         "macs": graph.macs,
         "params": graph.params,
         "nnz": graph.nnz,

@@ -7,20 +7,22 @@ Within one search space MACs rank latency well, and the cost of a MAC depends on
 """
 
 from sparsemod.device import Device
-from sparsemod.graph import Graph
+from sparsemod.graph import Graph, Operator
 
 
 def latency_ms(graph: Graph, device: Device) -> float:
     """Latency on a device; plain MACs / flops if the device has a `flops` figure."""
+    return sum((operator_ms(graph, operator, device) for operator in graph.operators), 0.0)
+
+
+def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:
+    """What one operator contributes to the latency."""
     if device.flops is not None:
-        return 1e3 * graph.macs / device.flops
-    cycles = 0.0
-    for operator in graph.operators:
-        if operator.kind == "reshape":
-            continue
-        cycles += device.cycles_per_operator
-        if operator.weight is not None:
-            cycles += device.cycles_per_mac[operator.kind] * operator.macs
-        else:
-            cycles += device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)
-    return 1e3 * cycles / device.clock_hz
+        return 1e3 * operator.macs / device.flops
+    if operator.kind == "reshape":
+        return 0.0
+    if operator.weight is not None:
+        cycles = device.cycles_per_mac[operator.kind] * operator.macs
+    else:
+        cycles = device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)
+    return 1e3 * (device.cycles_per_operator + cycles) / device.clock_hz

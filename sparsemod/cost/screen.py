@@ -16,10 +16,12 @@ import torch
 
 from sparsemod.config import Config
 from sparsemod.cost import cost
+from sparsemod.device import DEVICES, Device
 from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
+from sparsemod.locate import locate
 from sparsemod.objectives import quantity
-from sparsemod.problem import TRAINING_DEFAULTS, Problem, locate
+from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Parameters, Value
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Screen:
         self.problem = problem
         self.limits = config.limits()
         self._device = config.target()
+        _require_power(problem, config, self._device)
         self._scheme = config.train.quant_scheme
         self._pruning = config.train.pruning
         self._shape, self._classes = input_shape, num_classes
@@ -128,6 +131,19 @@ class Screen:
                 "class (does the builder use num_classes?)"
             )
         return graph
+
+
+def _require_power(problem: Problem, config: Config, device: Device) -> None:
+    """Refuses to limit or minimise the energy on a device whose power is not known."""
+    asked = [*config.train.objectives, *config.limits()]
+    if "energy" not in asked or device.active_power_mw is not None:
+        return
+    if problem.costs is None and problem.objective is None and not config.device.cost:
+        known = ", ".join(name for name, preset in DEVICES.items() if preset.active_power_mw is not None)
+        raise InputError(
+            f"energy: the power of {device.name!r} is not known. Presets with a figure: {known}; or give a device of "
+            "your own with active_power_mw"
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ _SHIFT = 1
 _SCALE = 4
 _TABLE = 256
 _ENDS = 10
+ENDS = 10
 """Scale and zero point of the input and of the output."""
 
 
@@ -25,17 +26,24 @@ def model_size_bytes(graph: Graph) -> int:
     Exact for a graph with values. Without values `graph.sparsity` says how many weights will be zero but not where:
     the result is then the largest that any place can lead to, and the exact size for a network that is not pruned.
     """
-    constants = _ENDS + sum(_constants(graph, operator) for operator in graph.operators)
+    if not graph.pruned:
+        return ENDS + sum(operator_bytes(graph, operator) for operator in graph.operators)
+    constants = ENDS + sum(_constants(graph, operator) for operator in graph.operators)
     weighted = [operator for operator in graph.operators if operator.weight is not None]
-    if any(operator.weight is not None and not operator.weight.is_meta for operator in weighted):
-        stored = (_bitmap(operator) if stored_as_bitmap(operator) else _dense(operator) for operator in weighted)
-        return constants + sum(stored)
     dense = sum(_dense(operator) for operator in weighted)
     # A layer that keeps most of its weights is stored dense, so these two bound every distribution of the zeros. The
     # pruned weights may all be of the smallest kind.
     smallest = min((operator.weight_itemsize for operator in weighted), default=1)
     sparse = dense + sum(_index(operator) for operator in weighted) - graph.pruned * smallest
     return constants + min(dense, sparse)
+
+
+def operator_bytes(graph: Graph, operator: Operator) -> int:
+    """Flash for the weights and constants of one operator; all weights count where there are no values."""
+    if operator.weight is None:
+        return _constants(graph, operator)
+    sparse = not operator.weight.is_meta and stored_as_bitmap(operator)
+    return _constants(graph, operator) + (_bitmap(operator) if sparse else _dense(operator))
 
 
 def stored_as_bitmap(operator: Operator) -> bool:

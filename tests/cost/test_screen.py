@@ -248,7 +248,8 @@ def test_network_that_cannot_process_its_input_does_not_fit() -> None:
 def test_over_limits_ignores_what_is_not_limited_or_not_known() -> None:
     assert over_limits({"error": 1.0, "energy": 5}, {"latency": 1}) is None
     assert over_limits({}, {}) is None
-    assert over_limits({"energy": 5}, {"energy": 4.5}) == "energy: 5 is over the limit of 4.5"
+    assert over_limits({"ink": 5}, {"ink": 4.5}) == "ink: 5 is over the limit of 4.5"
+    assert over_limits({"energy": 5}, {"energy": 4.5}) == "energy: 5 mJ is over the limit of 4.5 mJ"
 
 
 # --- what the user brings --------------------------------------------------------------------------------------------
@@ -328,6 +329,30 @@ def test_cost_model_of_ones_own_is_found_from_the_folder_of_the_configuration(tm
     own = Screen(problem, config, SHAPE, CLASSES)
     assert own.costs(PLAIN) == {"energy": 112, "model_size": 1, "clock": DEVICES["arduino-uno"].clock_hz}
     assert own.misfit(PLAIN) is None
+
+
+def test_energy_is_limited_where_the_power_is_known() -> None:
+    """56 MACs at 56 per second take a second, at 52 mW."""
+    tight = screen(energy="50 mJ", flops=56)
+    assert tight.costs(PLAIN)["energy"] == pytest.approx(52)
+    assert tight.misfit(PLAIN) == "energy: 52 mJ is over the limit of 50 mJ"
+    assert screen(energy="53 mJ", flops=56).misfit(PLAIN) is None
+
+
+@pytest.mark.parametrize("asked", [{"energy": "1 mJ"}, {"objectives": "error, energy"}])
+def test_energy_is_refused_where_the_power_is_not_known(asked: dict[str, str]) -> None:
+    with pytest.raises(InputError) as caught:
+        screen(device="rp2040", **asked)
+    assert str(caught.value) == (
+        "energy: the power of 'rp2040' is not known. Presets with a figure: arduino-uno, microbit-v1, nano-33-ble, "
+        "stm32l4r5, esp32-s3; or give a device of your own with active_power_mw"
+    )
+
+
+def test_energy_may_come_from_costs_of_the_problem() -> None:
+    problem = Problem(SPACE, costs=lambda parameters: {"energy": 2.5}, objective=lambda candidate: {"error": 0.5})
+    own = Screen(problem, from_keywords(device="rp2040", energy=2))
+    assert own.misfit(PLAIN) == "energy: 2.5 mJ is over the limit of 2 mJ"
 
 
 def test_cost_model_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:

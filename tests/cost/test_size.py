@@ -141,4 +141,7 @@ def test_cost_names_every_figure() -> None:
         "nnz": 6,
     }
     assert found["latency"] > 0
-    assert len(found) == 6
+    assert len(found) == 6  # no energy: the power is not known
+    powered = cost(graph(conv([0, 0, 1] * 6, 2)), DEVICES["nano-33-ble"])
+    assert powered["energy"] == pytest.approx(powered["latency"] * 9.9 / 1000)
+    assert powered.keys() - found.keys() == {"energy"}

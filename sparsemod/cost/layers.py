@@ -1,0 +1,159 @@
+"""What each operator contributes to the costs of a network: one row per operator, in order of execution.
+
+The rows add up to what `cost` says of the whole network; only the bytes of flash lack the scales of input and output,
+`size.ENDS`, which belong to no operator.
+
+[Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from sparsemod.cost import cost
+from sparsemod.cost.latency import latency_ms, operator_ms
+from sparsemod.cost.memory import plan
+from sparsemod.cost.size import operator_bytes
+from sparsemod.device import Device
+from sparsemod.errors import InputError
+from sparsemod.graph import Graph, Operator
+from sparsemod.objectives import column
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """The costs of one operator.
+
+    Attributes:
+        name: The module it came from, or its kind and position.
+        kind: As in `Operator`.
+        output_shape: Without the batch: (C, H, W) or (C,).
+        macs: Multiply-accumulates of one inference, those with zero weights included.
+        params: Weights and biases.
+        nnz: Weights and biases that are not zero.
+        sparsity: Share of the weights that are zero.
+        dense_flops: Two per multiply-accumulate.
+        sparse_flops: Two per multiply-accumulate with a weight that is not zero.
+        flash_bytes: Weights as they are stored, biases and constants.
+        alive_bytes: Memory in use while it runs: its inputs, its output, and what later operators read.
+        arena_share: Of the planned working memory.
+        latency_ms: Its part of the latency.
+        latency_share: Of the latency; 0 if nothing takes time.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    macs: int
+    params: int
+    nnz: int
+    sparsity: float
+    dense_flops: int
+    sparse_flops: int
+    flash_bytes: int
+    alive_bytes: int
+    arena_share: float
+    latency_ms: float
+    latency_share: float
+
+
+def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
+    """One row per operator.
+
+    Args:
+        graph: Traced or lowered; zeros are counted where there are values.
+        device: Where the network will run.
+
+    Raises:
+        InputError: The graph has a sparsity but no values: its zeros belong to no operator yet.
+    """
+    if graph.pruned:
+        raise InputError("which weights will be zero is not known yet; trace the network with its weights")
+    arena, total_ms = plan(graph), latency_ms(graph, device)
+    rows = []
+    for operator, alive in zip(graph.operators, alive_bytes(graph, arena.offsets), strict=True):
+        weights, nonzero = _count(operator.weight)
+        biases, nonzero_biases = _count(operator.bias)
+        milliseconds = operator_ms(graph, operator, device)
+        rows.append(
+            LayerCost(
+                operator.name,
+                operator.kind,
+                graph.activations[operator.output].shape,
+                operator.macs,
+                params=weights + biases,
+                nnz=nonzero + nonzero_biases,
+                sparsity=1 - nonzero / weights if weights else 0.0,
+                dense_flops=2 * operator.macs,
+                sparse_flops=_sparse_flops(operator, weights, nonzero),
+                flash_bytes=operator_bytes(graph, operator),
+                alive_bytes=alive,
+                arena_share=alive / arena.size,
+                latency_ms=milliseconds,
+                latency_share=milliseconds / total_ms if total_ms else 0.0,
+            )
+        )
+    return rows
+
+
+def total_costs(graph: Graph, device: Device) -> dict[str, float]:
+    """Costs of the whole network, units in the names.
+
+    Returns:
+        What `cost` gives; dense_flops and sparse_flops; and nnz_bytes, the model size as SpArSe counts it: one byte per
+        weight or bias that is not zero, and no index [Fedorov2019].
+    """
+    rows = layer_costs(graph, device)
+    named = {column(name): value for name, value in cost(graph, device).items()}
+    flops = {name: sum(getattr(row, name) for row in rows) for name in ("dense_flops", "sparse_flops")}
+    return {**named, **flops, "nnz_bytes": graph.nnz}
+
+
+def alive_bytes(graph: Graph, offsets: Mapping[int, int]) -> list[int]:
+    """Bytes of the arena in use at each operator: buffers that share addresses count once.
+
+    Args:
+        graph: A network.
+        offsets: Of its activations, as `Plan` gives them.
+    """
+    born, dies = {0: 0}, {0: 0}
+    for step, operator in enumerate(graph.operators):
+        born[operator.output] = step
+        for position in (*operator.inputs, operator.output):
+            dies[position] = step
+    return [
+        _covered(
+            [
+                (offsets[position], offsets[position] + _words(graph.activations[position].nbytes))
+                for position in born
+                if born[position] <= step <= dies[position]
+            ]
+        )
+        for step in range(len(graph.operators))
+    ]
+
+
+def _covered(places: list[tuple[int, int]]) -> int:
+    """Length of a union of intervals."""
+    covered = end = 0
+    for start, stop in sorted(places):
+        covered += max(stop - max(start, end), 0)
+        end = max(end, stop)
+    return covered
+
+
+def _words(size: int) -> int:
+    return -(-size // 4) * 4
+
+
+def _count(values: torch.Tensor | None) -> tuple[int, int]:
+    """Elements, and those that are not zero; all of them where there are no values."""
+    if values is None:
+        return 0, 0
+    return values.numel(), values.numel() if values.is_meta else int(torch.count_nonzero(values))
+
+
+def _sparse_flops(operator: Operator, weights: int, nonzero: int) -> int:
+    """Each weight of an operator is used equally often: once for every place of its output."""
+    return 2 * operator.macs // weights * nonzero if weights else 0

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sparsemod.errors import InputError
+from sparsemod.score import graph_of, load_module, parse_shape
+
+NETS = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(4, 3))
+
+class Wide(nn.Linear):
+    pass
+
+def make():
+    return Net()
+
+def broken():
+    raise KeyError("weights.pt")
+
+instance = Net()
+with torch.no_grad():
+    instance[1].weight[0] = 0
+number = 5
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "nets.py"
+    path.write_text(NETS)
+    return path
+
+
+@pytest.mark.parametrize("name", ["instance", "Net", "make"])
+def test_module_class_and_function_give_a_module(file: Path, name: str) -> None:
+    assert isinstance(load_module(f"{file}:{name}"), nn.Module)
+
+
+def test_relative_path_starts_at_the_folder_given(file: Path) -> None:
+    assert isinstance(load_module("nets.py:Net", file.parent), nn.Module)
+
+
+def test_class_of_a_package_is_found() -> None:
+    assert isinstance(load_module("torch.nn:Identity"), nn.Identity)
+
+
+def test_weights_that_are_zero_are_not_counted(file: Path) -> None:
+    graph = graph_of(f"{file}:instance", (1, 2, 2))
+    assert (graph.macs, graph.params) == (12, 15)
+    assert graph.nnz == 15 - 4
+
+
+def test_scheme_sets_the_bytes_per_element(file: Path) -> None:
+    assert graph_of(f"{file}:Net", (4,)).activations[0].itemsize == 1
+    assert graph_of(f"{file}:Net", (4,), "none").activations[0].itemsize == 4
+
+
+def test_loading_leaves_the_default_device_alone(file: Path) -> None:
+    load_module(f"{file}:make")
+    assert torch.empty(1).device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("number", "is a int; it must be an nn.Module, or a class or function without arguments that makes one"),
+        ("broken", "broken(), called without arguments, raised KeyError: 'weights.pt'"),
+        ("Wide", "Wide(), called without arguments, raised TypeError"),
+        ("absent", "has no 'absent'"),
+    ],
+)
+def test_what_is_no_module_is_refused(file: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_module(f"{file}:{name}")
+    assert message in str(caught.value)
+
+
+def test_onnx_file_is_refused_with_the_next_step() -> None:
+    with pytest.raises(InputError, match=r"net.onnx: ONNX files are not read; name the nn.Module it was exported from"):
+        load_module("net.onnx")
+
+
+def test_input_of_the_wrong_shape_is_refused(file: Path) -> None:
+    with pytest.raises(InputError, match=r"nets.py:Net: the network cannot process an input of 5"):
+        graph_of(f"{file}:Net", (5,))
+
+
+@pytest.mark.parametrize(("text", "shape"), [("1x28x28", (1, 28, 28)), ("640", (640,)), ("3X32X32", (3, 32, 32))])
+def test_shape_is_read(text: str, shape: tuple[int, ...]) -> None:
+    assert parse_shape(text) == shape
+
+
+@pytest.mark.parametrize("text", ["", "1x", "1,28,28", "axb", "0x4", "-1x4", "2.5"])
+def test_text_that_is_no_shape_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="must read like 1x28x28, channels first"):
+        parse_shape(text)
