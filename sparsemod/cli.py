@@ -120,8 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="build exported code and compare it with the network",
-        description="Compiles the code with the C compiler of this machine. Outputs must be those that were recorded, "
-        "bit for bit, and the bytes of RAM and flash those that were predicted. Exit code 1 if anything differs.",
+        description="Compiles the code with the C compiler of this machine and, where arm-none-eabi-gcc and "
+        "qemu-system-arm are installed, for emulated Cortex-M processors. Outputs must be those that were recorded, "
+        "bit for bit, the bytes of RAM and flash those that were predicted, and the device must have them. Exit code 1 "
+        "if anything differs or does not fit.",
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="as `sparsemod export` wrote it")
     verify.set_defaults(run=_verify)
@@ -253,7 +255,8 @@ def _export(options: argparse.Namespace) -> int:
     from sparsemod import results
     from sparsemod.export import NoCompiler, export
 
-    export(results.load(options.study).load_model(options.number), options.out)
+    graph = results.load(options.study).load_model(options.number)
+    export(graph, options.out, device=results.device(options.study))
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
     try:
         return _verify(argparse.Namespace(folder=options.out))
@@ -267,11 +270,13 @@ def _verify(options: argparse.Namespace) -> int:
     from sparsemod.export import verify
 
     checks = verify(options.folder)
-    display.console().print(display.check_table([(check.name, check.predicted, check.found) for check in checks]))
-    if all(check.ok for check in checks):
-        return 0
-    print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
-    return 1
+    display.console().print(display.check_table(checks))
+    for check in checks:
+        if check.note:
+            print(f"{check.place}: {check.note}")
+    if any(check.verdict == "DIFFERENT" for check in checks):
+        print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
+    return 0 if all(check.ok for check in checks) else 1
 
 
 def _config_show(options: argparse.Namespace) -> int:

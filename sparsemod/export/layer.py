@@ -80,8 +80,8 @@ class Layer:
         """
         lines = f"/* {self._comment()} */\n"
         if self.kernel:
-            arguments = textwrap.indent(",\n".join(self._arguments(offsets)), " " * (len(self.kernel) + 1))
-            lines += f"{self.kernel}({arguments.lstrip()});\n"
+            arguments = textwrap.indent(",\n".join(self._arguments(offsets)), " " * (len(self.kernel) + 5))
+            lines += f"{{\n    {self.kernel}({arguments.lstrip()});\n}}\n"  # a block: layers share their stack
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:
