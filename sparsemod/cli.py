@@ -253,10 +253,12 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
 
 def _export(options: argparse.Namespace) -> int:
     from sparsemod import results
+    from sparsemod.device import DEVICES
     from sparsemod.export import NoCompiler, export
 
     graph = results.load(options.study).load_model(options.number)
-    export(graph, options.out, device=results.device(options.study))
+    device = DEVICES.get(results.recorded_settings(options.study).get("DEVICE.device", ""))
+    export(graph, options.out, device=device)
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
     try:
         return _verify(argparse.Namespace(folder=options.out))

@@ -29,7 +29,7 @@ class Device:
         cycles_per_operator: Fixed cycles per operator call.
         source: Where the figures come from.
         flops: If given, latency is simply MACs / flops and the cycle table is not used.
-        core: Processor as compilers name it, such as cortex-m4; empty if that does not matter.
+        core: Processor core, such as Cortex-M4; empty if it is not known.
     """
 
     name: str
@@ -61,13 +61,13 @@ DEVICES: Mapping[str, Device] = MappingProxyType(
     {
         device.name: device
         for device in (
-            Device("arduino-uno", 32_768, 2_048, 16e6, _table(16, 14, 20), 20, 400, _UNO, core="avr"),
-            Device("microbit-v2", 524_288, 131_072, 64e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="cortex-m4"),
-            Device("nano-33-ble", 1_048_576, 262_144, 64e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="cortex-m4"),
-            Device("stm32l4r5", 2_097_152, 655_360, 120e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="cortex-m4"),
-            Device("stm32f446", 524_288, 131_072, 180e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="cortex-m4"),
-            Device("stm32f746", 1_048_576, 327_680, 216e6, _table(1.25, 1.95, 6.5), 3, 200, _M7, core="cortex-m7"),
-            Device("nrf5340", 1_048_576, 524_288, 128e6, _table(3.25, 3.05, 8.5), 5, 250, _M33, core="cortex-m33"),
+            Device("arduino-uno", 32_768, 2_048, 16e6, _table(16, 14, 20), 20, 400, _UNO, core="AVR"),
+            Device("microbit-v2", 524_288, 131_072, 64e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="Cortex-M4"),
+            Device("nano-33-ble", 1_048_576, 262_144, 64e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="Cortex-M4"),
+            Device("stm32l4r5", 2_097_152, 655_360, 120e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="Cortex-M4"),
+            Device("stm32f446", 524_288, 131_072, 180e6, _table(3.7, 3.9, 12), 6, 300, _M4, core="Cortex-M4"),
+            Device("stm32f746", 1_048_576, 327_680, 216e6, _table(1.25, 1.95, 6.5), 3, 200, _M7, core="Cortex-M7"),
+            Device("nrf5340", 1_048_576, 524_288, 128e6, _table(3.25, 3.05, 8.5), 5, 250, _M33, core="Cortex-M33"),
         )
     }
 )

@@ -27,7 +27,6 @@ from typing import Any, BinaryIO, TypeVar
 from torch import Tensor
 
 from sparsemod.config import Config
-from sparsemod.device import DEVICES, Device
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph
 from sparsemod.objectives import column
@@ -161,16 +160,20 @@ def _header(folder: Path) -> dict[str, Any]:
     return header
 
 
+def recorded_settings(folder: str | Path) -> dict[str, str]:
+    """The settings that a study began with, as texts by `SECTION.key`; those that may change later are not among them.
+
+    Raises:
+        InputError: There is no study.
+    """
+    settings: dict[str, str] = _header(Path(folder))["settings"]
+    return settings
+
+
 def stops(folder: str | Path) -> list[str]:
     """Why the stages of a study ended, in order; a resumed search gives the same reasons again, which counts once."""
     reasons = _lines(Path(folder) / "proposals.jsonl", lambda row: row.get("stop"))
     return list(dict.fromkeys(reason for reason in reasons if reason))
-
-
-def device(folder: str | Path) -> Device | None:
-    """What a study was made for; None if this version knows no such device."""
-    settings: dict[str, str] = _header(Path(folder))["settings"]
-    return DEVICES.get(settings.get("DEVICE.device", ""))
 
 
 def write_tables(study: Study, folder: Path) -> None:

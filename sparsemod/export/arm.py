@@ -37,7 +37,7 @@ class Board:
     """An emulated board, as far as a program must know it.
 
     Attributes:
-        core: Processor, as the compiler names it.
+        core: Its processor, as `Device` names it.
         machine: The board, as the emulator names it.
         clock_hz: Of SysTick.
         flash: Address of the memory that it starts from.
@@ -52,28 +52,28 @@ class Board:
     ram: int
     memory_bytes: int = 4 << 20
 
-    @property
-    def name(self) -> str:
-        """The core as people write it, such as Cortex-M4."""
-        return self.core.replace("cortex-m", "Cortex-M")
-
 
 BOARDS = {
     board.core: board
     for board in (
-        Board("cortex-m3", "mps2-an385", 25_000_000, 0x00000000, 0x20000000),
-        Board("cortex-m4", "mps2-an386", 25_000_000, 0x00000000, 0x20000000),
-        Board("cortex-m7", "mps2-an500", 25_000_000, 0x00000000, 0x20000000),
-        Board("cortex-m33", "mps2-an505", 20_000_000, 0x10000000, 0x38000000),  # it starts in the secure state
+        Board("Cortex-M3", "mps2-an385", 25_000_000, 0x00000000, 0x20000000),
+        Board("Cortex-M4", "mps2-an386", 25_000_000, 0x00000000, 0x20000000),
+        Board("Cortex-M7", "mps2-an500", 25_000_000, 0x00000000, 0x20000000),
+        Board("Cortex-M33", "mps2-an505", 20_000_000, 0x10000000, 0x38000000),  # it starts in the secure state
     )
 }
 """One per core."""
 
+_LINKED = {*BOARDS, "Cortex-M0", "Cortex-M0+", "Cortex-M23", "Cortex-M55"}
+"""Cores of parts that a network can be linked for, with a board or without."""
+
 
 def device_script(device: Device) -> str | None:
     """Linker script with the memory of a part; None if it is no Cortex-M that can be built for."""
-    board = BOARDS.get(device.core)
-    return None if board is None else _script(board, device.name, device.flash_bytes, device.ram_bytes)
+    if device.core not in _LINKED:
+        return None
+    board = BOARDS.get(device.core, BOARDS["Cortex-M3"])  # whose addresses are those of most parts
+    return _script(board, device.name, device.flash_bytes, device.ram_bytes)
 
 
 def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[Check]:
@@ -94,7 +94,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
         found = [check for board in BOARDS.values() for check in _emulated(folder, facts, board)]
     if device is None:
         return found
-    if device.core not in BOARDS:
+    if device.core not in _LINKED:
         return [*found, Check("", None, None, device.name, note=_not_linked(facts, device))]
     return found if missing else found + _linked(folder, device)
 
@@ -116,21 +116,21 @@ def _emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
         scratch = Path(name)
         script, net, program = scratch / "board.ld", scratch / "net.o", scratch / "net.elf"
         script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes))
-        run(_compile(folder, board, net))
-        if _overflows(_link(folder, board, script, net, program, "main.c", f"-DRUNS={runs}")):
+        run(_compile(folder, board.core, net))
+        if _overflows(_link(folder, board.core, script, net, program, "main.c", f"-DRUNS={runs}")):
             note = f"not run, as {board.machine} has {board.memory_bytes:,} bytes of flash and as many of RAM"
-            return [Check("", None, None, board.name, note=note)]
+            return [Check("", None, None, board.core, note=note)]
         arena, constants = memory(run([f"{_PREFIX}nm", "-S", str(net)]))
         flash, _ = _sections(net)
         output = run(_emulator(board, program))
     first = "" if runs == facts["vectors"] else f"the first {runs} "
     return [
-        Check(f"{first}vectors with identical outputs", runs, printed(output, r"of \d+ vectors identical"), board.name),
-        Check("arena (bytes)", facts["arena_bytes"], arena, board.name),
-        Check("weights and constants (bytes)", facts["const_bytes"], constants, board.name),
-        Check("code, weights and constants (bytes)", None, flash, board.name),
-        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.name, limit=STACK_BYTES),
-        Check("instructions per inference", None, _instructions(printed(output, "ticks"), board, runs), board.name),
+        Check(f"{first}vectors with identical outputs", runs, printed(output, r"of \d+ vectors identical"), board.core),
+        Check("arena (bytes)", facts["arena_bytes"], arena, board.core),
+        Check("weights and constants (bytes)", facts["const_bytes"], constants, board.core),
+        Check("code, weights and constants (bytes)", None, flash, board.core),
+        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.core, limit=STACK_BYTES),
+        Check("instructions per inference", None, _instructions(printed(output, "ticks"), board, runs), board.core),
     ]
 
 
@@ -152,11 +152,10 @@ def _instructions(ticks: int, board: Board, runs: int) -> int:
 
 def _linked(folder: Path, device: Device) -> list[Check]:
     """Flash and RAM of the smallest program around the network, or by how much it is too large."""
-    board = BOARDS[device.core]
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         net, program = Path(scratch) / "net.o", Path(scratch) / "net.elf"
-        run(_compile(folder, board, net))
-        beyond = _overflows(_link(folder, board, folder / "device.ld", net, program, "idle.c"))
+        run(_compile(folder, device.core, net))
+        beyond = _overflows(_link(folder, device.core, folder / "device.ld", net, program, "idle.c"))
         if not beyond:
             flash, ram = _sections(program)
             beyond = {"FLASH": flash - device.flash_bytes, "RAM": ram - device.ram_bytes}
@@ -178,11 +177,11 @@ def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
 
 
 def _not_linked(facts: dict[str, int], device: Device) -> str:
-    note = f"not built for its processor ({device.core or 'unknown'}); it can be for {', '.join(BOARDS)}"
-    if device.core != "avr":
+    note = f"not built for its processor ({device.core or 'unknown'}), which is no Cortex-M that is known here"
+    if device.core != "AVR":
         return note
     ram = facts["const_bytes"] + facts["arena_bytes"]
-    return f"{note}. As avr-gcc copies constants to RAM, constants and arena take {ram:,} of {device.ram_bytes:,} bytes"
+    return f"{note}; as avr-gcc copies constants to RAM, constants and arena take {ram:,} of {device.ram_bytes:,} bytes"
 
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -199,16 +198,16 @@ def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int) -> str:
     )
 
 
-def _compile(folder: Path, board: Board, net: Path) -> list[str]:
-    return [*_compiler(board), "-c", str(folder / "net.c"), "-o", str(net)]
+def _compile(folder: Path, core: str, net: Path) -> list[str]:
+    return [*_compiler(core), "-c", str(folder / "net.c"), "-o", str(net)]
 
 
-def _link(folder: Path, board: Board, script: Path, net: Path, program: Path, main: str, *flags: str) -> list[str]:
+def _link(folder: Path, core: str, script: Path, net: Path, program: Path, main: str, *flags: str) -> list[str]:
     """Compiles start-up code and a main program, and links them with the network and nothing else."""
     includes = [f"-I{folder}", f"-I{folder / 'test'}"]
     own = [str(_SOURCE / "start.c"), str(_SOURCE / main), "-fno-tree-loop-distribute-patterns"]  # memcpy is not itself
     memory = ["-T", str(script), "-Wl,--no-warn-rwx-segments"]
-    return [*_compiler(board), *flags, *includes, *own, str(net), "-nostdlib", "-lgcc", *memory, "-o", str(program)]
+    return [*_compiler(core), *flags, *includes, *own, str(net), "-nostdlib", "-lgcc", *memory, "-o", str(program)]
 
 
 def _overflows(link: list[str]) -> dict[str, int]:
@@ -223,8 +222,9 @@ def _overflows(link: list[str]) -> dict[str, int]:
     return {}
 
 
-def _compiler(board: Board) -> list[str]:
-    return [f"{_PREFIX}gcc", *FLAGS, f"-mcpu={board.core}", "-mthumb", "-mfloat-abi=soft", "-ffreestanding"]
+def _compiler(core: str) -> list[str]:
+    processor = f"-mcpu={core.lower().replace('+', 'plus')}"
+    return [f"{_PREFIX}gcc", *FLAGS, processor, "-mthumb", "-mfloat-abi=soft", "-ffreestanding"]
 
 
 def _sections(file: Path) -> tuple[int, int]:

@@ -151,7 +151,7 @@ def tiny_graph() -> Graph:
 def test_an_export_knows_its_device_and_writes_its_memory(tmp_path: Path) -> None:
     export(tiny_graph(), tmp_path / "net", device=DEVICES["stm32f746"])
     device = json.loads((tmp_path / "net" / "manifest.json").read_text())["device"]
-    assert (device["name"], device["core"], device["flash_bytes"]) == ("stm32f746", "cortex-m7", 1_048_576)
+    assert (device["name"], device["core"], device["flash_bytes"]) == ("stm32f746", "Cortex-M7", 1_048_576)
     script = (tmp_path / "net" / "device.ld").read_text()
     assert "stm32f746" in script
     assert "FLASH (rx) : ORIGIN = 0x00000000, LENGTH = 1048576" in script
@@ -229,7 +229,7 @@ def test_export_and_verify_a_trial(
     assert text.count("same") == 3
     assert "Cortex-M: not run, as arm-none-eabi-gcc and qemu-system-arm cannot be found. Debian and Ubuntu: " in text
     assert "apt-get install gcc-arm-none-eabi qemu-system-arm" in text
-    assert "arduino-uno: not built for its processor (avr); it can be for cortex-m3," in text
+    assert "arduino-uno: not built for its processor (AVR), which is no Cortex-M" in text
     vectors, arena, constants = verify(net, emulate=False)
     assert (vectors.found, arena.found, constants.found) == (
         *(8, trial.score["working_memory"]),
