@@ -10,7 +10,8 @@ from sparsemod.errors import InputError, SparsemodError
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
 """For every C compiler."""
 
-_SECONDS = 120
+SECONDS = 120.0
+"""What a command may take."""
 
 
 class NoCompiler(InputError):
@@ -54,20 +55,21 @@ class Check:
         return ""
 
 
-def run(command: Sequence[str], accepted: Sequence[int] = (0,)) -> str:
+def run(command: Sequence[str], accepted: Sequence[int] = (0,), seconds: float = SECONDS) -> str:
     """What a command prints.
 
     Args:
         command: Program and arguments.
         accepted: Exit codes that are no failure, as long as nothing is written to standard error.
+        seconds: In which it must end.
 
     Raises:
         SparsemodError: It failed or did not end; with the command and what it wrote to standard error.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise SparsemodError(f"`{' '.join(command)}` did not end within {_SECONDS} seconds") from None
+        raise SparsemodError(f"`{' '.join(command)}` did not end within {seconds:.0f} seconds") from None
     if done.returncode not in accepted or (done.returncode and done.stderr):
         raise SparsemodError(
             f"`{' '.join(command)}` failed (exit code {done.returncode}):\n{done.stderr or done.stdout}"

@@ -50,3 +50,8 @@ def test_a_failed_command_shows_its_words_wherever_it_wrote_them() -> None:
         run([sys.executable, "-c", "print('to standard output'); raise SystemExit(3)"])
     with pytest.raises(SparsemodError, match=r"failed \(exit code 1\):\nto standard error"):
         run([sys.executable, "-c", "raise SystemExit('to standard error')"], accepted=(0, 1))
+
+
+def test_a_command_that_does_not_end_is_an_error() -> None:
+    with pytest.raises(SparsemodError, match="did not end within 0 seconds"):
+        run([sys.executable, "-c", "import time; time.sleep(60)"], seconds=0.1)
