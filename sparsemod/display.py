@@ -171,6 +171,12 @@ def test_table(trials: list[Trial]) -> Table:
     return table
 
 
+def _expected(check: "Check") -> str:
+    if check.predicted is not None:
+        return f"{check.predicted:,}"
+    return "" if check.limit is None else f"at most {check.limit:,}"
+
+
 def check_table(checks: "Sequence[Check]") -> Table:
     """What was predicted of exported code, and what each place found: a row per figure, a column per place."""
     places = list(dict.fromkeys(check.place for check in checks if check.found is not None))
@@ -184,12 +190,6 @@ def check_table(checks: "Sequence[Check]") -> Table:
         found = [f"{row[place].found:,}" if place in row else "" for place in places]
         table.add_row(name, _expected(worst), *found, worst.verdict)
     return table
-
-
-def _expected(check: "Check") -> str:
-    if check.predicted is not None:
-        return f"{check.predicted:,}"
-    return "" if check.limit is None else f"at most {check.limit:,}"
 
 
 def console() -> Console:
