@@ -127,13 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a new folder, or file of ONNX; nothing is overwritten"
     )
+    export.add_argument("--device", metavar="NAME", help="that C must fit (default: of the study)")
     export.set_defaults(run=_export)
 
     verify = commands.add_parser(
         "verify",
         help="build exported code and compare it with the network",
-        description="Compiles the code with the C compiler of this machine. Outputs must be those that were recorded, "
-        "bit for bit, and the bytes of RAM and flash those that were predicted. Exit code 1 if anything differs.",
+        description="Compiles the code with the C compiler of this machine and, where arm-none-eabi-gcc and "
+        "qemu-system-arm are installed, for emulated Cortex-M processors. Outputs must be those that were recorded, "
+        "bit for bit, the bytes of RAM and flash those that were predicted, and the device must have them. Exit code 1 "
+        "if anything differs or does not fit.",
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="as `sparsemod export` wrote it")
     verify.set_defaults(run=_verify)
@@ -292,12 +295,14 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
 
 def _export(options: argparse.Namespace) -> int:
     from sparsemod import results
+    from sparsemod.config import find_device
     from sparsemod.export import NoCompiler, export
 
     graph = results.load(options.study).load_model(options.number)
     if options.to == "onnx":
         return _export_onnx(graph, options.out)
-    export(graph, options.out)
+    device = find_device(options.device or results.recorded_settings(options.study)["DEVICE.device"])
+    export(graph, options.out, device=device)
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
     try:
         return _verify(argparse.Namespace(folder=options.out))
@@ -316,7 +321,7 @@ def _export_onnx(graph: "Graph", path: Path) -> int:
     verdicts = [(layer, "ok" if layer.ok else "DIFFERENT") for layer in plain.layers]
     verdicts.append((plain.whole, f"same class {plain.agreement:.2%}"))
     rows = [(layer.name, layer.kind, layer.difference, layer.same, verdict) for layer, verdict in verdicts]
-    display.console().print(display.layers_table(rows))
+    display.console().print(display.comparison_table(rows))
     print(f"\n{plain.vectors} inputs; each layer gets what it gets in the network, so that differences do not add up")
     if (fused.whole.difference, fused.agreement) != (plain.whole.difference, plain.agreement):
         print(f"with operators fused by ONNX Runtime: {fused.whole.difference}, same class {fused.agreement:.2%}")
@@ -328,11 +333,13 @@ def _verify(options: argparse.Namespace) -> int:
     from sparsemod.export import verify
 
     checks = verify(options.folder)
-    display.console().print(display.check_table([(check.name, check.predicted, check.found) for check in checks]))
-    if all(check.ok for check in checks):
-        return 0
-    print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
-    return 1
+    display.console().print(display.check_table(checks))
+    for check in checks:
+        if check.note:
+            print(f"{check.place}: {check.note}")
+    if any(check.verdict == "DIFFERENT" for check in checks):
+        print(f"the code differs from the network; `make -C {options.folder} test` names each output that does")
+    return 0 if all(check.ok for check in checks) else 1
 
 
 def _score(options: argparse.Namespace) -> int:

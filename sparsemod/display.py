@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,6 +16,9 @@ from sparsemod.device import KINDS, Device
 from sparsemod.loop import Progress, Watch
 from sparsemod.objectives import quantity
 from sparsemod.study import Study, Trial
+
+if TYPE_CHECKING:
+    from sparsemod.export import Check
 
 
 @contextmanager
@@ -169,18 +173,28 @@ def test_table(trials: list[Trial]) -> Table:
     return table
 
 
-def check_table(checks: Sequence[tuple[str, int, int]]) -> Table:
-    """What was predicted of exported code, and what was found; one row per (name, predicted, found)."""
+def _expected(check: "Check") -> str:
+    if check.predicted is not None:
+        return f"{check.predicted:,}"
+    return "" if check.limit is None else f"at most {check.limit:,}"
+
+
+def check_table(checks: "Sequence[Check]") -> Table:
+    """What was predicted of exported code, and what each place found: a row per figure, a column per place."""
+    places = list(dict.fromkeys(check.place for check in checks if check.found is not None))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("check")
-    for title in ("predicted", "found", ""):
+    for title in ("predicted", *places, ""):
         table.add_column(title, justify="right")
-    for name, predicted, found in checks:
-        table.add_row(name, f"{predicted:,}", f"{found:,}", "same" if predicted == found else "DIFFERENT")
+    for name in dict.fromkeys(check.name for check in checks if check.found is not None):
+        row = {check.place: check for check in checks if check.name == name}
+        worst = min(row.values(), key=lambda check: check.ok)
+        found = [f"{row[place].found:,}" if place in row else "" for place in places]
+        table.add_row(name, _expected(worst), *found, worst.verdict)
     return table
 
 
-def layers_table(layers: Sequence[tuple[str, str, str, float, str]]) -> Table:
+def comparison_table(layers: Sequence[tuple[str, str, str, float, str]]) -> Table:
     """How far another runtime is from the network.
 
     Args:

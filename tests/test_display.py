@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from sparsemod import Candidate, Study, Trial
-from sparsemod.display import check_table, front_table, layers_table, watching
+from sparsemod.display import check_table, comparison_table, front_table, watching
+from sparsemod.export import Check
 from sparsemod.loop import Progress, Stage
 
 
@@ -73,17 +74,34 @@ def test_front_table_has_units_and_thousands(study):
     assert "(bytes)" in text.getvalue() and "1,234" in text.getvalue()
 
 
-def test_check_table_marks_what_differs():
+def table(*checks: Check) -> list[list[str]]:
     text = StringIO()
-    Console(file=text, width=120, color_system=None).print(check_table([("arena", 1024, 1024), ("vectors", 8, 7)]))
-    lines = [line.split() for line in text.getvalue().splitlines()]
-    assert lines[1:] == [["arena", "1,024", "1,024", "same"], ["vectors", "8", "7", "DIFFERENT"]]
+    Console(file=text, width=160, color_system=None).print(check_table(checks))
+    return [line.split() for line in text.getvalue().splitlines()]
 
 
-def test_layers_table_shows_the_largest_difference_and_the_share_of_equal_values():
+def test_check_table_marks_what_differs():
+    rows = table(Check("arena", 1024, 1024), Check("vectors", 8, 7), Check("stack", None, 9, limit=8))
+    assert rows[1:] == [
+        ["arena", "1,024", "1,024", "same"],
+        ["vectors", "8", "7", "DIFFERENT"],
+        ["stack", "at", "most", "8", "9", "TOO", "LARGE"],
+    ]
+
+
+def test_check_table_has_a_column_per_place_and_its_worst_verdict():
+    rows = table(Check("arena", 8, 8), Check("arena", 8, 9, "M4"), Check("ticks", None, 5, "M4"))
+    assert rows == [["check", "predicted", "host", "M4"], ["arena", "8", "8", "9", "DIFFERENT"], ["ticks", "5"]]
+
+
+def test_check_table_leaves_out_what_was_not_looked_at():
+    assert len(table(Check("arena", 8, 8), Check("", None, None, "M4", note="not there"))) == 2
+
+
+def test_comparison_table_shows_the_largest_difference_and_the_share_of_equal_values():
     text = StringIO()
     rows = [("conv1", "conv", "1 step", 0.98765, "ok"), ("whole network", "", "0 steps", 1.0, "same class 50.00%")]
-    Console(file=text, width=120, color_system=None).print(layers_table(rows))
+    Console(file=text, width=120, color_system=None).print(comparison_table(rows))
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert lines[1:] == [
         ["conv1", "conv", "1", "step", "98.7650%", "ok"],

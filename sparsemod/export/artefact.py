@@ -5,22 +5,25 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from sparsemod import __version__
+from sparsemod.device import Device
 from sparsemod.errors import InputError
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
 
 
-def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, int]) -> None:
+def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, int], device: Device | None = None) -> None:
     """Writes a new folder.
 
     Args:
         folder: Must not exist.
-        files: Text by name.
+        files: Text by name, which may begin with folders.
         facts: What is predicted of the files, kept in the manifest.
+        device: What the files are for, kept in the manifest too.
 
     Raises:
         InputError: The folder exists or cannot be written.
@@ -29,11 +32,14 @@ def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, int]) -> N
         raise InputError(f"{folder} exists, and an export never overwrites; choose another folder, or delete it")
     sums = {name: _sha256(text.encode()) for name, text in files.items()}
     manifest = {"format": _FORMAT, "sparsemod": __version__, **facts, "sha256": sums}
+    if device is not None:
+        manifest["device"] = asdict(device)
     folder = folder.absolute()
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         scratch.mkdir(parents=True)
         for name, text in {**files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}.items():
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).write_bytes(text.encode())
         scratch.rename(folder)
     except OSError as error:
@@ -54,7 +60,7 @@ def read(folder: Path) -> dict[str, int]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         written, sums = manifest.pop("format"), manifest.pop("sha256")
-        facts = {name: int(value) for name, value in manifest.items() if name != "sparsemod"}
+        facts = {name: int(value) for name, value in manifest.items() if name not in ("sparsemod", "device")}
         differences = [f"{name} {how}" for name, expected in sums.items() if (how := _changed(folder / name, expected))]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged; export the network again") from None
@@ -66,6 +72,20 @@ def read(folder: Path) -> dict[str, int]:
             "in the folder compares changed code with the recorded vectors"
         )
     return facts
+
+
+def device(folder: Path) -> Device | None:
+    """What the files of a folder are for; None if that was not known.
+
+    Raises:
+        InputError: The manifest is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("device")
+        return None if found is None else Device(**found)
+    except (ValueError, TypeError, AttributeError):
+        raise InputError(f"{path} is damaged; export the network again") from None
 
 
 def _changed(path: Path, expected: str) -> str:

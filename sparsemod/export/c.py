@@ -1,9 +1,12 @@
 """An integer `Graph` as self-contained C99: no library but <stdint.h>, no allocation, one static arena.
 
-    net.h        input, output and net_invoke(), with sizes and scales
-    net.c        weights, the kernels that this network needs, and one call per operator
-    test_main.c  recorded inputs and the outputs of `graph.run`
-    Makefile     builds net.o; `make test` compares
+    net.h      input, output and net_invoke(), with sizes and scales
+    net.c      weights, the kernels that this network needs, and one call per operator
+    test/      recorded inputs and the outputs of `graph.run`, and a program that compares
+    device.ld  memory of the device, for the linker, if that is a Cortex-M
+
+Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Arduino) build net.c alone as a library:
+both systems take sources from the folder itself and leave out test/ and examples/.
 
 The kernels stand as C in the folder `source` and are copied as they are. Each layer's weights are stored as
 `cost.size` counts them: dense, or as a bitmap and the values that are not zero.
@@ -16,8 +19,9 @@ import torch
 from torch import Tensor
 
 from sparsemod.cost import model_size_bytes, plan
+from sparsemod.device import Device
 from sparsemod.errors import InputError
-from sparsemod.export import artefact
+from sparsemod.export import arm, artefact
 from sparsemod.export.layer import KINDS, Layer, by, identifiers, wrapped
 from sparsemod.graph import Activation, Graph, run
 from sparsemod.graph.assembly import SHARING
@@ -26,16 +30,18 @@ _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "conv_bitmap", "max_pool", "avg_pool")
 _WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap")
 _REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
+_LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8
 
 
-def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None) -> None:
+def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, device: Device | None = None) -> None:
     """Writes a network as C into a new folder.
 
     Args:
         graph: Int8 throughout, as `compress.quantize.lower` makes it.
         folder: Must not exist.
         vectors: Inputs to record, int8, (N, *input shape); a few extreme and random ones unless given.
+        device: What it is for; `verify` then links it into that memory.
 
     Raises:
         InputError: The network has float parts, or the folder exists or cannot be written.
@@ -51,10 +57,14 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None) -> N
     files = {
         "net.h": _header(graph),
         "net.c": _network(graph),
-        "test_main.c": _test(graph, vectors),
-        "Makefile": (_SOURCE / "Makefile").read_text(encoding="utf-8"),
+        "test/vectors.h": _vectors(graph, vectors),
+        "test/test_main.c": _text("test/test_main.c"),
+        "examples/invoke/invoke.ino": _text("library/invoke.ino"),
+        **{name: _text(f"library/{name}") for name in _LIBRARY},
     }
-    artefact.write(Path(folder), files, facts)
+    if device is not None and (script := arm.device_script(device)):
+        files["device.ld"] = script
+    artefact.write(Path(folder), files, facts, device)
 
 
 def _require_int8(graph: Graph) -> None:
@@ -106,12 +116,12 @@ def _network(graph: Graph) -> str:
     )
 
 
-def _test(graph: Graph, vectors: Tensor) -> str:
+def _vectors(graph: Graph, vectors: Tensor) -> str:
     """Recorded inputs and the integers that the executor gives for them."""
     source, target = graph.activations[0], graph.activations[graph.output]
     outputs = torch.round(run(graph, (vectors.float() - source.zero_point) * source.scale) / target.scale)
     return _filled(
-        "test_main.c",
+        "test/vectors.h",
         vectors=len(vectors),
         inputs=_rows(vectors),
         outputs=_rows(outputs + target.zero_point),
@@ -134,11 +144,15 @@ def _kernels(needed: set[str]) -> list[str]:
     shared += ["window"] if set(kernels) & set(_WINDOWED) else []
     shared += ["weights"] if set(kernels) & set(_WEIGHTED) else []
     shared += ["requantize"] if set(kernels) & set(_REQUANTIZING) else []
-    return [(_SOURCE / "kernels" / f"{name}.c").read_text(encoding="utf-8") for name in (*shared, *kernels)]
+    return [_text(f"kernels/{name}.c") for name in (*shared, *kernels)]
 
 
 def _filled(name: str, **values: object) -> str:
-    return Template((_SOURCE / name).read_text(encoding="utf-8")).substitute(values)
+    return Template(_text(name)).substitute(values)
+
+
+def _text(name: str) -> str:
+    return (_SOURCE / name).read_text(encoding="utf-8")
 
 
 def _rows(values: Tensor) -> str:

@@ -86,8 +86,8 @@ class Layer:
         """
         lines = f"/* {self._comment()} */\n"
         for arguments in self._calls(offsets) if self.kernel else []:
-            aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 1))
-            lines += f"{self.kernel}({aligned.lstrip()});\n"
+            aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 5))
+            lines += f"{{\n    {self.kernel}({aligned.lstrip()});\n}}\n"  # a block: layers share their stack
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:

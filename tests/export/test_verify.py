@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from torch import nn
 from sparsemod import load
 from sparsemod.cli import main
 from sparsemod.compress.quantize import lower
+from sparsemod.device import DEVICES
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.export import NoCompiler, export, verify
+from sparsemod.graph import Graph
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
@@ -29,6 +32,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "net"
 
 
+@pytest.fixture
+def host_only(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has a C compiler and not the Arm tools."""
+    tools = tmp_path_factory.mktemp("tools")
+    for name in ("cc", "nm", "as", "ld"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tools))
+
+
 def forge(folder: Path, old: str, new: str) -> None:
     """Changes net.c, and the manifest so that it does not show."""
     path, manifest = folder / "net.c", folder / "manifest.json"
@@ -42,9 +55,9 @@ def forge(folder: Path, old: str, new: str) -> None:
 @needs_compiler
 def test_verify_adds_nothing_to_the_folder(folder: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
-    assert all(check.ok for check in verify(folder))
+    assert all(check.ok for check in verify(folder, emulate=False))
     assert sorted(path.name for path in folder.iterdir()) == before
-    assert before == ["Makefile", "manifest.json", "net.c", "net.h", "test_main.c"]
+    assert [name for name in before if name.startswith("net.")] == ["net.c", "net.h"]
 
 
 @needs_compiler
@@ -56,9 +69,11 @@ def test_verify_adds_nothing_to_the_folder(folder: Path) -> None:
         ("~(~value >> shift)", "-(-value >> shift)"),
     ],
 )
-def test_wrong_arithmetic_is_found(folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
+def test_wrong_arithmetic_is_found(
+    folder: Path, host_only: None, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
     forge(folder, old, new)
-    vectors, arena, constants = verify(folder)
+    vectors, arena, constants = verify(folder, emulate=False)
     assert not vectors.ok and vectors.found < 8
     assert arena.ok and constants.ok
     assert main(["verify", str(folder)]) == 1
@@ -69,9 +84,9 @@ def test_wrong_arithmetic_is_found(folder: Path, capsys: pytest.CaptureFixture[s
 @needs_compiler
 def test_more_memory_than_predicted_is_found(folder: Path) -> None:
     forge(folder, "static int8_t arena[NET_ARENA_SIZE];", "static int8_t arena[NET_ARENA_SIZE + 4];")
-    assert [check.ok for check in verify(folder)] == [True, False, True]
+    assert [check.ok for check in verify(folder, emulate=False)] == [True, False, True]
     forge(folder, "const float net_input_scale", "const int8_t net_more[3] = {1, 2, 3};\nconst float net_input_scale")
-    vectors, arena, constants = verify(folder)
+    vectors, arena, constants = verify(folder, emulate=False)
     assert (vectors.ok, arena.found - arena.predicted, constants.found - constants.predicted) == (True, 4, 3)
 
 
@@ -89,7 +104,7 @@ def test_code_that_aborts_is_an_error(folder: Path) -> None:
         verify(folder)
 
 
-@pytest.mark.parametrize("name", ["net.c", "net.h", "test_main.c", "Makefile"])
+@pytest.mark.parametrize("name", ["net.c", "net.h", "test/test_main.c", "test/vectors.h", "Makefile"])
 def test_changed_and_missing_files_are_named(folder: Path, name: str) -> None:
     with open(folder / name, "a") as file:
         file.write(" ")
@@ -125,6 +140,66 @@ def test_without_a_compiler_it_says_what_to_install(folder: Path, monkeypatch: p
         verify(folder)
 
 
+# --- the device ------------------------------------------------------------------------------------------------------
+
+
+def tiny_graph() -> Graph:
+    torch.manual_seed(0)
+    return lower(nn.Linear(3, 2).eval(), [torch.randn(8, 3)])
+
+
+def test_an_export_knows_its_device_and_writes_its_memory(tmp_path: Path) -> None:
+    export(tiny_graph(), tmp_path / "net", device=DEVICES["stm32f746"])
+    device = json.loads((tmp_path / "net" / "manifest.json").read_text())["device"]
+    assert (device["name"], device["core"], device["flash_bytes"]) == ("stm32f746", "Cortex-M7", 1_048_576)
+    script = (tmp_path / "net" / "device.ld").read_text()
+    assert "stm32f746" in script
+    assert "FLASH (rx) : ORIGIN = 0x00000000, LENGTH = 1048576" in script
+    assert "RAM (rwx) : ORIGIN = 0x20000000, LENGTH = 327680" in script
+
+
+def test_a_part_that_is_no_cortex_m_gets_no_linker_script(tmp_path: Path) -> None:
+    export(tiny_graph(), tmp_path / "net", device=DEVICES["arduino-uno"])
+    assert not (tmp_path / "net" / "device.ld").exists()
+    assert json.loads((tmp_path / "net" / "manifest.json").read_text())["device"]["name"] == "arduino-uno"
+
+
+@needs_compiler
+def test_without_arm_tools_a_note_says_which_package_to_install(
+    tmp_path: Path, host_only: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(tiny_graph(), tmp_path / "net", device=DEVICES["stm32f746"])
+    *host, missing = verify(tmp_path / "net")
+    assert [check.place for check in host] == ["host"] * 3
+    assert missing.ok and missing.found is None
+    assert "arm-none-eabi-gcc and qemu-system-arm cannot be found" in missing.note
+    compiler = tmp_path / "arm-none-eabi-gcc"
+    compiler.symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    *_, missing = verify(tmp_path / "net")
+    assert missing.note == (
+        "not run, as qemu-system-arm cannot be found. Debian and Ubuntu: apt-get install qemu-system-arm"
+    )
+
+
+@needs_compiler
+def test_constants_in_the_ram_of_an_avr_are_counted(tmp_path: Path, host_only: None) -> None:
+    """6 weights, 2 x (bias, multiplier, shift), 10 bytes of scales; 3 and 2 bytes of activations, each as 4."""
+    export(tiny_graph(), tmp_path / "net", device=DEVICES["arduino-uno"])
+    *_, note = verify(tmp_path / "net")
+    assert note.place == "arduino-uno"
+    assert note.note.endswith("avr-gcc copies constants to RAM, constants and arena take 42 of 2,048 bytes")
+
+
+@needs_compiler
+@pytest.mark.parametrize("device", ["3", '{"name": "mine"}', '{"speed": 3}'])
+def test_a_damaged_device_is_an_error(folder: Path, device: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "device": json.loads(device)}))
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        verify(folder)
+
+
 # --- command line ----------------------------------------------------------------------------------------------------
 
 
@@ -142,15 +217,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_compiler
-def test_export_and_verify_a_trial(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_and_verify_a_trial(
+    study: Path, tmp_path: Path, host_only: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     trial = load(study).pareto_front()[0]
     net = tmp_path / "net"
     assert main(["export", str(study), str(trial.number), "--to", "c", "--out", str(net)]) == 0
-    assert "wrote Makefile, manifest.json, net.c, net.h, test_main.c" in capsys.readouterr().out
+    assert "manifest.json, net.c, net.h, test to" in capsys.readouterr().out
     assert main(["verify", str(net)]) == 0
     text = capsys.readouterr().out
     assert text.count("same") == 3
-    vectors, arena, constants = verify(net)
+    assert "Cortex-M: not run, as arm-none-eabi-gcc and qemu-system-arm cannot be found. Debian and Ubuntu: " in text
+    assert "apt-get install gcc-arm-none-eabi qemu-system-arm" in text
+    assert "arduino-uno: not built for its processor (AVR), which is no Cortex-M" in text
+    vectors, arena, constants = verify(net, emulate=False)
     assert (vectors.found, arena.found, constants.found) == (
         *(8, trial.score["working_memory"]),
         trial.score["model_size"],

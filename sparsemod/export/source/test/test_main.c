@@ -2,14 +2,7 @@
 #include <stdio.h>
 
 #include "net.h"
-
-#define VECTORS $vectors
-
-static const int8_t inputs[VECTORS][NET_INPUT_SIZE] = {
-$inputs};
-
-static const int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
-$outputs};
+#include "vectors.h"
 
 int main(void) {
     int identical = 0;
