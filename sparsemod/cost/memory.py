@@ -34,6 +34,9 @@ class Plan:
 def plan(graph: Graph) -> Plan:
     """Working memory of one inference, the input included.
 
+    The better of two plans: that of the graph's own order, which is kept wherever no other needs less, and that of the
+    best order that is found.
+
     Example:
         >>> from sparsemod.graph import Activation, Operator
         >>> sizes = [Activation((4096,), 1), Activation((1024,), 1), Activation((10,), 1)]
