@@ -233,6 +233,8 @@ def total_lines(total: Mapping[str, float], device: Device) -> list[str]:
         f"  model size      {flash:,.0f} bytes{_of_limit(flash, device.flash_bytes, 'flash')}",
         f"                  {total['nnz_bytes']:,.0f} bytes as SpArSe counts: 1 per weight or bias that is not zero",
         f"  working memory  {ram:,.0f} bytes{_of_limit(ram, device.ram_bytes, 'RAM')}",
+        f"                  {total['input_and_weights_bytes']:,.0f} bytes as SpArSe counts input and weights,",
+        f"                  {total['input_and_output_bytes']:,.0f} bytes as it counts input and output",
         f"  latency         {quantity('latency', total['latency_ms'])}",
     ]
     if "energy_mj" in total:

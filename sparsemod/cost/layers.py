@@ -6,15 +6,17 @@ The rows add up to what `cost` says of the whole network; only the bytes of flas
 [Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from sparsemod.cost import cost
 from sparsemod.cost.latency import latency_ms, operator_ms
+from sparsemod.cost.liveness import buffers, flow
 from sparsemod.cost.memory import plan
 from sparsemod.cost.size import operator_bytes
+from sparsemod.cost.sparse import input_and_output_bytes, input_and_weights_bytes
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.graph import Graph, Operator
@@ -72,7 +74,8 @@ def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
         raise InputError("which weights will be zero is not known yet; trace the network with its weights")
     arena, total_ms = plan(graph), latency_ms(graph, device)
     rows = []
-    for operator, alive in zip(graph.operators, alive_bytes(graph, arena.offsets), strict=True):
+    for position, alive in zip(arena.order, alive_bytes(graph, arena.order), strict=True):
+        operator = graph.operators[position]
         weights, nonzero = _count(operator.weight)
         biases, nonzero_biases = _count(operator.bias)
         milliseconds = operator_ms(graph, operator, device)
@@ -101,50 +104,29 @@ def total_costs(graph: Graph, device: Device) -> dict[str, float]:
     """Costs of the whole network, units in the names.
 
     Returns:
-        What `cost` gives; dense_flops and sparse_flops; and nnz_bytes, the model size as SpArSe counts it: one byte per
-        weight or bias that is not zero, and no index [Fedorov2019].
+        What `cost` gives; dense_flops and sparse_flops; and what SpArSe counts [Fedorov2019]: nnz_bytes, one byte per
+        weight or bias that is not zero and no index, and its two formulas for the working memory.
     """
     rows = layer_costs(graph, device)
     named = {column(name): value for name, value in cost(graph, device).items()}
     flops = {name: sum(getattr(row, name) for row in rows) for name in ("dense_flops", "sparse_flops")}
-    return {**named, **flops, "nnz_bytes": graph.nnz}
+    sparse = {
+        "nnz_bytes": graph.nnz,
+        "input_and_weights_bytes": input_and_weights_bytes(graph),
+        "input_and_output_bytes": input_and_output_bytes(graph),
+    }
+    return {**named, **flops, **sparse}
 
 
-def alive_bytes(graph: Graph, offsets: Mapping[int, int]) -> list[int]:
-    """Bytes of the arena in use at each operator: buffers that share addresses count once.
+def alive_bytes(graph: Graph, order: Sequence[int]) -> list[int]:
+    """Bytes of the arena in use at each step; what is written over an input takes none of its own.
 
     Args:
         graph: A network.
-        offsets: Of its activations, as `Plan` gives them.
+        order: Its operators in order of execution, as `Plan` gives them.
     """
-    born, dies = {0: 0}, {0: 0}
-    for step, operator in enumerate(graph.operators):
-        born[operator.output] = step
-        for position in (*operator.inputs, operator.output):
-            dies[position] = step
-    return [
-        _covered(
-            [
-                (offsets[position], offsets[position] + _words(graph.activations[position].nbytes))
-                for position in born
-                if born[position] <= step <= dies[position]
-            ]
-        )
-        for step in range(len(graph.operators))
-    ]
-
-
-def _covered(places: list[tuple[int, int]]) -> int:
-    """Length of a union of intervals."""
-    covered = end = 0
-    for start, stop in sorted(places):
-        covered += max(stop - max(start, end), 0)
-        end = max(end, stop)
-    return covered
-
-
-def _words(size: int) -> int:
-    return -(-size // 4) * 4
+    needed = buffers(flow(graph), order)
+    return [sum(buffer.size for buffer in needed if buffer.born <= step <= buffer.dies) for step in range(len(order))]
 
 
 def _count(values: torch.Tensor | None) -> tuple[int, int]:

@@ -4,7 +4,8 @@
 folder between the two. `onnx` writes ONNX, and `onnx_check` compares it in ONNX Runtime.
 """
 
+from sparsemod.export.build import Check, NoCompiler
 from sparsemod.export.c import export
-from sparsemod.export.verify import Check, NoCompiler, verify
+from sparsemod.export.verify import verify
 
 __all__ = ["Check", "NoCompiler", "export", "verify"]

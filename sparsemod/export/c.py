@@ -96,23 +96,23 @@ def _header(graph: Graph) -> str:
 
 
 def _network(graph: Graph) -> str:
-    source, target, offsets = graph.activations[0], graph.activations[graph.output], plan(graph).offsets
+    source, target, planned = graph.activations[0], graph.activations[graph.output], plan(graph)
     names = identifiers([operator.name for operator in graph.operators])
     layers = [Layer(graph, operator, name) for operator, name in zip(graph.operators, names, strict=True)]
     return _filled(
         "net.c",
         macs=f"{graph.macs:,}",
         const_bytes=f"{model_size_bytes(graph):,}",
-        arena_bytes=f"{plan(graph).size:,}",
+        arena_bytes=f"{planned.size:,}",
         input_scale=_float(source.scale),
         input_zero_point=source.zero_point,
         output_scale=_float(target.scale),
         output_zero_point=target.zero_point,
         constants="\n".join(constant.text for layer in layers for constant in layer.constants),
         kernels="\n".join(_kernels({layer.kernel for layer in layers})),
-        input_offset=offsets[0],
-        output_offset=offsets[graph.output],
-        operators="\n".join(layer.call(offsets) for layer in layers),
+        input_offset=planned.offsets[0],
+        output_offset=planned.offsets[graph.output],
+        operators="\n".join(layers[number].call(planned.offsets) for number in planned.order),
     )
 
 

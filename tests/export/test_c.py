@@ -112,6 +112,48 @@ def test_members_of_the_space_are_clean_under_sanitizers(tmp_path: Path, seed: i
     assert found(tmp_path / "net", *SANITIZERS)[0] == 8
 
 
+class Branches(nn.Module):
+    """Two branches whose first layers are the widest, computed side by side; their sum replaces an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.ModuleList(nn.Conv2d(2, channels, 3, padding=1) for channels in (16, 8))
+        self.narrow = nn.ModuleList(nn.Conv2d(channels, 2, 3, padding=1) for channels in (16, 8))
+        self.head = nn.Conv2d(2, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = [F.relu(layer(x)) for layer in self.wide]
+        first, second = self.narrow[0](first), self.narrow[1](second)
+        return self.head(F.relu(first + second))
+
+
+@needs_compiler
+def test_operators_run_in_the_order_of_the_plan_and_the_addition_in_place(tmp_path: Path) -> None:
+    """Maps of 6 x 6: with 2 + 16 + 8 channels alive side by side, 2 + 16 + 2 branch by branch."""
+    torch.manual_seed(0)
+    graph = int8(Branches(), 2, 6, 6)
+    planned = plan(graph)
+    addition = next(operator for operator in graph.operators if operator.kind == "add")
+    assert planned.order == (0, 2, 1, 3, 4, 5)
+    assert planned.size == 36 * (2 + 16 + 2)
+    assert planned.offsets[addition.output] in [planned.offsets[position] for position in addition.inputs]
+    net = text(graph, tmp_path / "net")
+    calls = [net.index(f"/* {graph.operators[number].name}: ") for number in planned.order]
+    assert calls == sorted(calls)
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+    assert found(tmp_path / "net") == [8, planned.size, model_size_bytes(graph)]
+
+
+@needs_compiler
+def test_a_relu_that_is_not_fused_runs_in_place(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = int8(nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(2, 1, 3)), 2, 8, 8)
+    relu = next(operator for operator in graph.operators if operator.kind == "relu")
+    assert plan(graph).offsets[relu.output] == plan(graph).offsets[relu.inputs[0]]
+    export(graph, tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+
+
 @needs_compiler
 def test_a_signal_has_one_axis(tmp_path: Path) -> None:
     torch.manual_seed(0)
