@@ -8,13 +8,13 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sparsemod.compress.prune import PruningRamp
+from sparsemod.compress.prune import PruningRamp, keeping_zeros
 from sparsemod.compress.quantize import lower
 from sparsemod.config import Config
 from sparsemod.cost import cost
@@ -25,6 +25,7 @@ from sparsemod.graph import Graph, run
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
+from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Score, Trial
 from sparsemod.train import Diverged, error, train
 
@@ -100,7 +101,8 @@ def _score(
     (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    graph = lower(network, _calibration(data, collate), config.train.quant_scheme)
+    tune = _tuning(problem, data, parameters, config.train.qat_epochs, rng, collate)
+    graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     wrong = error(functools.partial(run, graph), data.validation, collate)
     score = _checked({"error": wrong, **measure(graph, config), **own}, config)
@@ -126,6 +128,17 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
         if len(batches) == _CALIBRATION_BATCHES:
             break
     return batches
+
+
+def _tuning(
+    problem: Problem, data: Data, parameters: Parameters, epochs: int, rng: torch.Generator, collate: Collate | None
+) -> Callable[[nn.Module], None] | None:
+    """Quantization-aware training at a tenth of the learning rate; None if there are no epochs for it."""
+    if epochs == 0:
+        return None
+    slower = {**parameters, "learning_rate": float(parameters["learning_rate"]) / 10}
+    learn = problem.train or train
+    return lambda network: learn(network, data.train, slower, epochs, rng, keeping_zeros(network), collate)
 
 
 def _collate(problem: Problem, candidate: Candidate) -> Collate | None:

@@ -27,6 +27,7 @@ TRAIN epochs3 10
 TRAIN objectives error, model_size, working_memory, latency
 TRAIN batch_size 1
 TRAIN quant_scheme post
+TRAIN qat_epochs 0
 TRAIN pruning true
 TRAIN morphisms true
 TRAIN splitter false

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sparsemod.config import Config, from_keywords
-from sparsemod.data import Batch, Data, Tensors
+from sparsemod.data import Batch, Data, Split, Tensors
 from sparsemod.errors import Infeasible
 from sparsemod.evaluate import data_of, evaluate, measure, problem_of, random_seed
 from sparsemod.graph import run
 from sparsemod.problem import Problem, load
 from sparsemod.space import Int, Parameters, SearchSpace, Value
 from sparsemod.study import Candidate
-from sparsemod.train import error
+from sparsemod.train import error, train
 
 FILE = Path(__file__).parent / "problems" / "tiny.py"
 TINY = load(f"{FILE}:problem")
@@ -125,6 +125,20 @@ def test_every_quantization_scheme_is_scored(scheme: str) -> None:
     weights = bytes_per_weight[0] * 4 * 9 + bytes_per_weight[1] * 36 * 3
     assert outcome.trial.score["model_size"] == pytest.approx(weights, abs=100)  # and biases, scales, multipliers
     assert outcome.trial.score["working_memory"] == (4 if scheme in ("dynamic", "none") else 1) * (4 * 36 + 36)
+
+
+def test_quantization_aware_training_follows_at_a_tenth_of_the_learning_rate() -> None:
+    calls: list[tuple[float, int]] = []
+
+    def spy(network: nn.Module, split: Split, parameters: Parameters, epochs: int, *rest: Any) -> None:
+        calls.append((float(parameters["learning_rate"]), epochs))
+        train(network, split, parameters, epochs, *rest)
+
+    outcome = evaluate(candidate(epochs=4), configured(replace(TINY, train=spy), qat_epochs=3))
+    rate = calls[0][0]
+    assert calls == [(rate, 4), (pytest.approx(rate / 10), 3)]
+    assert outcome.trial.status == "complete", outcome.trial.reason
+    assert outcome.trial.score["nnz"] == evaluate(candidate(epochs=4), configured()).trial.score["nnz"]
 
 
 # --- reproducible ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 [Zhu2017] To prune, or not to prune, arXiv 1710.01878.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +49,22 @@ class PruningRamp:
             flat[magnitude.argsort(stable=True)[: round(sparsity * len(magnitude))]] = 0
             parts = flat.split([weight.numel() for weight in self._weights])
             self._masks = [part.view_as(weight) for part, weight in zip(parts, self._weights, strict=True)]
+
+
+def keeping_zeros(network: nn.Module) -> Callable[[int, int], None]:
+    """After-step hook that keeps at zero what is zero now, for training after the ramp.
+
+    Args:
+        network: Trained elsewhere; its weights are changed in place.
+    """
+    masks = [(weight, weight.detach() != 0) for weight in prunable(network)]
+
+    def keep(step: int, steps: int) -> None:
+        with torch.no_grad():
+            for weight, mask in masks:
+                weight.mul_(mask)
+
+    return keep
 
 
 def prunable(network: nn.Module) -> list[Tensor]:

@@ -11,7 +11,7 @@ its activations float.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -32,7 +32,12 @@ _ACCUMULATOR = 2**31
 _BIAS = 2**29
 
 
-def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post") -> Graph:
+def lower(
+    module: nn.Module,
+    calibration: Sequence[Tensor],
+    scheme: str = "post",
+    tune: Callable[[nn.Module], None] | None = None,
+) -> Graph:
     """The network that ships, from a trained module.
 
     Args:
@@ -40,6 +45,7 @@ def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post"
         calibration: Batches of inputs that set the activation ranges, each (N, *input shape), all of one N.
         scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear layers, float activations), `both`
             (each module says), `none` (float32).
+        tune: Quantization-aware training: trains a copy of the network in place that rounds as the integer one does.
 
     Raises:
         Infeasible: A weight or an activation is not finite, or a sum does not fit into 32 bits.
@@ -55,7 +61,7 @@ def lower(module: nn.Module, calibration: Sequence[Tensor], scheme: str = "post"
 
     schemes = {source.name: source.scheme for source in sources(module, scheme).values()}
     with evaluating(module):
-        converted = convert(module, calibration, scheme, schemes)
+        converted = convert(module, calibration, scheme, schemes, tune)
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)

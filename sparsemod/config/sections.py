@@ -50,6 +50,9 @@ class TrainSection:
         "post: int8; dynamic: int8 weights of linear layers; both: each module says; none: float32",
         one_of=("post", "dynamic", "both", "none"),
     )
+    qat_epochs: int = _key(
+        0, "epochs of quantization-aware training after the others: weights and activations rounded as int8", at_least=0
+    )
     pruning: bool = _key(True, "prune to the target sparsity `prune_threshold` while training")
     morphisms: bool = _key(True, "false skips the morphism stage")
     splitter: bool = _key(False, "cut sequences into windows of the searched parameter `max_len` before collating")
