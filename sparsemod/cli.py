@@ -8,8 +8,11 @@ import dataclasses
 import json
 import logging
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,7 +234,12 @@ def _search(options: argparse.Namespace) -> int:
     folder = settings.study_folder()
     console = display.console()
     try:
-        with display.watching(console, debug) as watch:
+        with _interrupts() as check, display.watching(console, debug) as draw:
+
+            def watch(progress: loop.Progress) -> None:
+                check()
+                draw(progress)
+
             study = loop.search(settings, watch=watch)
     except KeyboardInterrupt:
         print(f"\ninterrupted; every finished trial is in {folder}. To go on: sparsemod search {options.config}")
@@ -241,6 +249,29 @@ def _search(options: argparse.Namespace) -> int:
     console.print(display.front_table(study, study.pareto_front()))
     console.print(f"\nwritten to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
     return 0
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Yields what raises KeyboardInterrupt if Ctrl-C was pressed and had no effect.
+
+    Python drops an exception that is raised in a destructor or a callback of a weak reference, an interrupt too.
+    """
+    pressed = threading.Event()
+
+    def press(*_: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _test(settings: "Config") -> int:

@@ -327,6 +327,25 @@ def test_train_false_measures_the_named_network_on_the_test_set(study, capsys):
     assert "test_error" in header.split(",") and row.startswith(f"{number},test,")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_falls_into_a_destructor_counts_at_the_next_event(folder, monkeypatch, capsys):
+    class Destroyed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def search(settings, watch):
+        Destroyed()
+        watch(None)
+        raise AssertionError("the search went on")
+
+    main(["init", ".", "--kind", "custom"])
+    monkeypatch.setattr("sparsemod.loop.search", search)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["search", "config.cfg"]) == 130
+    assert "To go on: sparsemod search config.cfg" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(folder):
     main(["init", ".", "--kind", "custom"])
     command = [sys.executable, "-m", "sparsemod", "search", "config.cfg", "--set", "TRAIN.epochs1=3"]
