@@ -356,7 +356,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(folder):
     while not (record.exists() and record.read_bytes().count(b"\n")) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=30)
+    text, _ = process.communicate(timeout=90)
     assert process.returncode == 130, text
     assert "To go on: sparsemod search config.cfg" in text
     assert "Traceback" not in text
