@@ -4,7 +4,7 @@ Activations are int8, affine, one scale per tensor; weights int8, symmetric, one
 int32. That is the scheme of TensorFlow Lite for Microcontrollers and CMSIS-NN [Jacob2018].
 
 A module may choose for itself under the scheme `both`: `module.quant_scheme = "dynamic"` in the user's `__init__` keeps
-its activations float. Under every scheme `module.weight_bits = 4`, or 2, gives integer weights, its own and those of the
+its activations float. Under every scheme `module.weight_bits = 4`, or 2, gives its integer weights, and those of the
 modules inside it, the range of -7 to 7, or -1 to 1.
 
 [Jacob2018] Quantization and training of neural networks for efficient integer-arithmetic-only inference, CVPR 2018.
