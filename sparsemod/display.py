@@ -223,7 +223,8 @@ def layer_table(rows: Sequence[LayerCost]) -> Table:
         weights = f"{row.encoding} {row.weight_bits}" if row.encoding else ""
         table.add_row(row.name, row.kind, shape, f"{row.macs:,}", f"{row.nnz:,}", f"{row.sparsity:.1%}",
                       f"{row.dense_flops:,}", f"{row.sparse_flops:,}", weights, f"{row.flash_bytes:,}",
-                      f"{row.alive_bytes:,}", f"{row.arena_share:.0%}", f"{row.latency_ms:.4g}", f"{row.latency_share:.1%}")  # fmt: skip
+                      f"{row.alive_bytes:,}", f"{row.arena_share:.0%}", f"{row.latency_ms:.4g}",
+                      f"{row.latency_share:.1%}")  # fmt: skip
     return table
 
 

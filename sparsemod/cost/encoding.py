@@ -8,9 +8,9 @@
 A value behind an index has the bits of its layer; of a ternary one (2 bits) only the sign is left. Numbers of less than
 a byte fill it from its lowest bits. The largest number of a run, 15 or 255, is as many zeros with no weight after them.
 
-Base 3 would hold five ternary weights in a byte, 1.6 bits each. A bitmap and signs take 1 + d bits where a share d is not
-zero: less if d is below 60 %, and the scale that `compress` chooses leaves 54 % of normally distributed weights. In a
-trained network for digits, d was 56 to 69 %, and base 3 no smaller in all: not worth a kernel that divides by weight.
+Base 3 would hold five ternary weights in a byte, 1.6 bits each. A bitmap and signs take 1 + d bits where a share d is
+not zero: less if d is below 60 %, and the scale that `compress` chooses leaves 54 % of normally distributed weights. In
+a trained network for digits d was 56 to 69 %, and base 3 no smaller in all: not worth a kernel that divides by weight.
 """
 
 import math
