@@ -1,6 +1,8 @@
 """torchao's PT2E flow with our own quantizer: export, observe, convert.
 
 The one file that imports torchao; import it late.
+
+[Li2016] Ternary weight networks, arXiv 1605.04711.
 """
 
 import logging
@@ -62,10 +64,8 @@ _FACTORS = [percent / 100 for percent in range(100, 4, -1)]
 class FittedObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
     """Chooses the scale of each channel that leaves the smallest squared error of its weights.
 
-    With few bits the largest weight may be cut off for finer steps of all others. A ternary weight is zero below half
-    a step, so that the scale is the threshold of [Li2016] too.
-
-    [Li2016] Ternary weight networks, arXiv 1605.04711.
+    With few bits the largest weight may be cut off for finer steps of all others. A ternary weight becomes zero below
+    half a step, which is then the threshold of [Li2016].
     """
 
     def forward(self, weight: Tensor) -> Tensor:

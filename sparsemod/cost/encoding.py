@@ -45,11 +45,11 @@ class Encoding:
 def smallest(operator: Operator) -> Encoding:
     """The encoding of an operator with weights; of weights without values, that of a layer without zeros."""
     assert operator.weight is not None
-    bits, count = _bits(operator), operator.weight.numel()
+    bits, count = bits_per_weight(operator), operator.weight.numel()
     everything = Encoding("packed" if bits < 8 else "dense", bits, _nbytes(count, bits))
     if operator.weight.is_meta:
         return everything
-    nonzero = operator.weight.numpy().reshape(-1) != 0
+    nonzero = (operator.weight != 0).flatten().cpu().numpy()
     values = _nbytes(int(np.count_nonzero(nonzero)), _value_bits(operator))
     indexed = [Encoding(name, _value_bits(operator), len(_index(nonzero, name)) + values) for name in _INDEXES]
     return min(everything, *indexed, key=lambda encoding: encoding.nbytes)
@@ -106,13 +106,14 @@ def _bound(operators: Sequence[Operator], zeros: int, name: str) -> int:
     return math.floor(bits / 8)
 
 
-def _bits(operator: Operator) -> int:
+def bits_per_weight(operator: Operator) -> int:
+    """32 of float32 weights, else 8, 4 or 2."""
     return 32 if operator.weight_itemsize == 4 else operator.weight_bits
 
 
 def _value_bits(operator: Operator) -> int:
     """Of a weight that is known not to be zero."""
-    bits = _bits(operator)
+    bits = bits_per_weight(operator)
     return 1 if bits == 2 else bits
 
 

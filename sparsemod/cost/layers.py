@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from sparsemod.cost import cost
-from sparsemod.cost.encoding import smallest
+from sparsemod.cost.encoding import bits_per_weight, smallest
 from sparsemod.cost.latency import latency_ms, operator_ms
 from sparsemod.cost.liveness import buffers, flow
 from sparsemod.cost.memory import plan
@@ -95,7 +95,7 @@ def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
                 sparsity=1 - nonzero / weights if weights else 0.0,
                 dense_flops=2 * operator.macs,
                 sparse_flops=_sparse_flops(operator, weights, nonzero),
-                weight_bits=_weight_bits(operator),
+                weight_bits=0 if operator.weight is None else bits_per_weight(operator),
                 encoding="" if operator.weight is None else smallest(operator).name,
                 flash_bytes=operator_bytes(graph, operator),
                 alive_bytes=alive,
@@ -141,12 +141,6 @@ def _count(values: torch.Tensor | None) -> tuple[int, int]:
     if values is None:
         return 0, 0
     return values.numel(), values.numel() if values.is_meta else int(torch.count_nonzero(values))
-
-
-def _weight_bits(operator: Operator) -> int:
-    if operator.weight is None:
-        return 0
-    return 32 if operator.weight_itemsize == 4 else operator.weight_bits
 
 
 def _sparse_flops(operator: Operator, weights: int, nonzero: int) -> int:

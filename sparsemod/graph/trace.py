@@ -71,7 +71,7 @@ def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
         bits = getattr(part, "weight_bits", around.bits)
         if scheme == "both" and own not in ("post", "dynamic", "none"):
             raise InputError(f"module {name!r}: quant_scheme is {own!r}; it must be post, dynamic or none")
-        if bits not in WEIGHT_BITS or not isinstance(bits, int):
+        if not isinstance(bits, int) or bits not in WEIGHT_BITS:
             raise InputError(f"module {name!r}: weight_bits is {bits!r}; it must be 8, 4 or 2")
         chosen[name] = Source(name, own, bits)
     return {id(parameter): chosen[name.rpartition(".")[0]] for name, parameter in module.named_parameters()}
