@@ -215,14 +215,16 @@ def layer_table(rows: Sequence[LayerCost]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("layer", "kind", "output"):
         table.add_column(title)
-    for title in ("MACs", "non-zero", "sparsity", "FLOPs\ndense", "FLOPs\nsparse", "flash\n(bytes)",
-                  "RAM in use\n(bytes)", "of arena", "latency\n(ms)", "of latency"):  # fmt: skip
+    for title in ("MACs", "non-zero", "sparsity", "FLOPs\ndense", "FLOPs\nsparse", "weights\n(bits)",
+                  "flash\n(bytes)", "RAM in use\n(bytes)", "of arena", "latency\n(ms)", "of latency"):  # fmt: skip
         table.add_column(title, justify="right")
     for row in rows:
         shape = "x".join(map(str, row.output_shape))
+        weights = f"{row.encoding} {row.weight_bits}" if row.encoding else ""
         table.add_row(row.name, row.kind, shape, f"{row.macs:,}", f"{row.nnz:,}", f"{row.sparsity:.1%}",
-                      f"{row.dense_flops:,}", f"{row.sparse_flops:,}", f"{row.flash_bytes:,}", f"{row.alive_bytes:,}",
-                      f"{row.arena_share:.0%}", f"{row.latency_ms:.4g}", f"{row.latency_share:.1%}")  # fmt: skip
+                      f"{row.dense_flops:,}", f"{row.sparse_flops:,}", weights, f"{row.flash_bytes:,}",
+                      f"{row.alive_bytes:,}", f"{row.arena_share:.0%}", f"{row.latency_ms:.4g}",
+                      f"{row.latency_share:.1%}")  # fmt: skip
     return table
 
 

@@ -1,10 +1,13 @@
 """torchao's PT2E flow with our own quantizer: export, observe, convert.
 
 The one file that imports torchao; import it late.
+
+[Li2016] Ternary weight networks, arXiv 1605.04711.
 """
 
 import copy
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +30,7 @@ from torchao.quantization.pt2e.quantizer import (  # noqa: E402
 
 from sparsemod.compress.qat import rounding  # noqa: E402
 from sparsemod.errors import Infeasible  # noqa: E402
+from sparsemod.graph.trace import WEIGHT_BITS  # noqa: E402
 
 _aten = torch.ops.aten
 _LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
@@ -55,9 +59,43 @@ _ACTIVATION = QuantizationSpec(
 )
 _SHARES = FixedQParamsQuantizationSpec(torch.int8, 1 / 256, -128, -128, 127, torch.per_tensor_affine)
 """Of a softmax: from 0 to almost 1."""
-_WEIGHT = QuantizationSpec(
-    torch.int8, PerChannelMinMaxObserver.with_args(eps=2**-20), -127, 127, torch.per_channel_symmetric, ch_axis=0
-)
+_FACTORS = [percent / 100 for percent in range(100, 4, -1)]
+"""Scales that a weight of few bits tries, as shares of the one that reaches its largest value."""
+
+
+class FittedObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """Chooses the scale of each channel that leaves the smallest squared error of its weights.
+
+    With few bits the largest weight may be cut off for finer steps of all others. A ternary weight becomes zero below
+    half a step, which is then the threshold of [Li2016].
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Keeps weights, (O, ...)."""
+        self._weight = weight.detach().flatten(1)
+        result: Tensor = super().forward(weight)
+        return result
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point, (O,)."""
+        widest, zero_point = super().calculate_qparams()
+        best, smallest = widest, torch.full_like(widest, math.inf)
+        for factor in _FACTORS:
+            scale = (factor * widest).clamp_min(self.eps)
+            steps = (self._weight / scale[:, None]).round().clamp(self.quant_min, self.quant_max)
+            error = (self._weight - steps * scale[:, None]).square().sum(1)
+            best, smallest = torch.where(error < smallest, scale, best), torch.minimum(error, smallest)
+        return best, zero_point
+
+
+def _spec(bits: int) -> QuantizationSpec:
+    observer, largest = PerChannelMinMaxObserver if bits == 8 else FittedObserver, 2 ** (bits - 1) - 1
+    return QuantizationSpec(
+        *(torch.int8, observer.with_args(eps=2**-20), -largest, largest, torch.per_channel_symmetric), ch_axis=0
+    )
+
+
+_WEIGHT = {bits: _spec(bits) for bits in WEIGHT_BITS}
 
 
 def convert(
@@ -65,6 +103,7 @@ def convert(
     calibration: Sequence[Tensor],
     scheme: str,
     schemes: Mapping[str, str],
+    bits: Mapping[str, int],
     tune: Callable[[nn.Module], None] | None = None,
 ) -> fx.GraphModule:
     """The module with quantize and dequantize calls around everything that becomes int8.
@@ -74,6 +113,7 @@ def convert(
         calibration: Batches of one size that set the activation ranges.
         scheme: Of the network.
         schemes: Of each module with parameters, by its path.
+        bits: Of each parameter as a weight, by its path.
         tune: Trains a network that rounds as the quantized one will; batch norm is part of the layers by then.
 
     Raises:
@@ -83,7 +123,7 @@ def convert(
         warnings.simplefilter("ignore")
         exported = _exported(module if tune is None else copy.deepcopy(module), calibration[0], tune is not None)
         _keep_apart(exported)
-        prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes))
+        prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes, bits))
         for batch in calibration:
             prepared(batch)
         if not all(_finite(observer) for observer in prepared.modules() if isinstance(observer, MinMaxObserver)):
@@ -149,9 +189,9 @@ def _finite(observer: MinMaxObserver) -> bool:
 class Int8Quantizer(Quantizer):  # type: ignore[misc]
     """Says which tensors of an exported graph become int8: the scheme of TensorFlow Lite and CMSIS-NN."""
 
-    def __init__(self, scheme: str, schemes: Mapping[str, str]) -> None:
+    def __init__(self, scheme: str, schemes: Mapping[str, str], bits: Mapping[str, int]) -> None:
         super().__init__()
-        self._scheme, self._schemes = scheme, schemes
+        self._scheme, self._schemes, self._bits = scheme, schemes, bits
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Annotates every node, in order of execution."""
@@ -174,7 +214,8 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
         static = node.meta["static"] = chosen == "post"
         inputs: dict[Any, Any] = dict(_read(node.args[:1])) if static else {}
         if static or (chosen == "dynamic" and node.target is _aten.linear.default):
-            inputs[node.args[1]] = _WEIGHT
+            weight: Any = node.args[1]  # of the module; its target is the path of the parameter
+            inputs[weight] = _WEIGHT[self._bits.get(str(weight.target), 8)]
         _annotate(node, inputs, _ACTIVATION if static and not _fused(node) else None)
 
     def _annotate_other(self, node: fx.Node) -> None:

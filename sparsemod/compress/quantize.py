@@ -4,7 +4,8 @@ Activations are int8, affine, one scale per tensor; weights int8, symmetric, one
 int32. That is the scheme of TensorFlow Lite for Microcontrollers and CMSIS-NN [Jacob2018].
 
 A module may choose for itself under the scheme `both`: `module.quant_scheme = "dynamic"` in the user's `__init__` keeps
-its activations float.
+its activations float. Under every scheme `module.weight_bits = 4`, or 2, gives its integer weights, and those of the
+modules inside it, the range of -7 to 7, or -1 to 1.
 
 [Jacob2018] Quantization and training of neural networks for efficient integer-arithmetic-only inference, CVPR 2018.
 """
@@ -59,13 +60,22 @@ def lower(
         return traced
     from sparsemod.compress.pt2e import convert
 
-    schemes = {source.name: source.scheme for source in sources(module, scheme).values()}
+    found = sources(module, scheme)
+    schemes = {source.name: source.scheme for source in found.values()}
+    bits = {name: found[id(weight)].bits for name, weight in module.named_parameters(remove_duplicate=False)}
     with evaluating(module):
-        converted = convert(module, calibration, scheme, schemes, tune)
+        converted = convert(module, calibration, scheme, schemes, bits, tune)
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)
-    return _integers(graph).renamed([operator.name for operator in traced.operators])
+    return _integers(_narrowed(graph, traced)).renamed([operator.name for operator in traced.operators])
+
+
+def _narrowed(graph: Graph, traced: Graph) -> Graph:
+    """With the bits of the weights, which a quantized module does not say."""
+    bits = [operator.weight_bits for operator in traced.operators]
+    pairs = zip(graph.operators, bits, strict=True)
+    return replace(graph, operators=tuple(replace(operator, weight_bits=count) for operator, count in pairs))
 
 
 def _check_same(graph: Graph, traced: Graph) -> None:

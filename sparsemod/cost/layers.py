@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from sparsemod.cost import cost
+from sparsemod.cost.encoding import bits_per_weight, smallest
 from sparsemod.cost.latency import latency_ms, operator_ms
 from sparsemod.cost.liveness import buffers, flow
 from sparsemod.cost.memory import plan
@@ -37,6 +38,8 @@ class LayerCost:
         sparsity: Share of the weights that are zero.
         dense_flops: Two per multiply-accumulate.
         sparse_flops: Two per multiply-accumulate with a weight that is not zero.
+        weight_bits: Of each weight: 32, 8, 4 or 2; 0 without weights.
+        encoding: How they are stored: dense, packed, bitmap, runs4 or runs8; empty without weights.
         flash_bytes: Weights as they are stored, biases and constants.
         alive_bytes: Memory in use while it runs: its inputs, its output, and what later operators read.
         arena_share: Of the planned working memory.
@@ -53,6 +56,8 @@ class LayerCost:
     sparsity: float
     dense_flops: int
     sparse_flops: int
+    weight_bits: int
+    encoding: str
     flash_bytes: int
     alive_bytes: int
     arena_share: float
@@ -90,6 +95,8 @@ def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
                 sparsity=1 - nonzero / weights if weights else 0.0,
                 dense_flops=2 * operator.macs,
                 sparse_flops=_sparse_flops(operator, weights, nonzero),
+                weight_bits=0 if operator.weight is None else bits_per_weight(operator),
+                encoding="" if operator.weight is None else smallest(operator).name,
                 flash_bytes=operator_bytes(graph, operator),
                 alive_bytes=alive,
                 arena_share=alive / arena.size,

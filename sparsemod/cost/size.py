@@ -1,13 +1,12 @@
 """Bytes of flash that the weights and constants of a network take.
 
-The weights of an operator are stored dense or as a bitmap of the non-zeros followed by their values, whichever is
-smaller. SpArSe counts one byte per non-zero weight and no index [Fedorov2019]; that figure is `Graph.nnz`.
+The weights of an operator are stored in the smallest encoding that `cost.encoding` knows. SpArSe counts one byte per
+non-zero weight and no index [Fedorov2019]; that figure is `Graph.nnz`.
 
 [Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
 """
 
-import torch
-
+from sparsemod.cost.encoding import largest, smallest
 from sparsemod.graph import Graph, Operator
 
 _BIAS = 4
@@ -30,40 +29,13 @@ def model_size_bytes(graph: Graph) -> int:
         return ENDS + sum(operator_bytes(graph, operator) for operator in graph.operators)
     constants = ENDS + sum(_constants(graph, operator) for operator in graph.operators)
     weighted = [operator for operator in graph.operators if operator.weight is not None]
-    dense = sum(_dense(operator) for operator in weighted)
-    # A layer that keeps most of its weights is stored dense, so these two bound every distribution of the zeros. The
-    # pruned weights may all be of the smallest kind.
-    smallest = min((operator.weight_itemsize for operator in weighted), default=1)
-    sparse = dense + sum(_index(operator) for operator in weighted) - graph.pruned * smallest
-    return constants + min(dense, sparse)
+    return constants + largest(weighted, graph.pruned)
 
 
 def operator_bytes(graph: Graph, operator: Operator) -> int:
     """Flash for the weights and constants of one operator; all weights count where there are no values."""
-    if operator.weight is None:
-        return _constants(graph, operator)
-    sparse = not operator.weight.is_meta and stored_as_bitmap(operator)
-    return _constants(graph, operator) + (_bitmap(operator) if sparse else _dense(operator))
-
-
-def stored_as_bitmap(operator: Operator) -> bool:
-    """Whether a bitmap and the non-zero weights take less than all weights; of an operator with values."""
-    return _bitmap(operator) < _dense(operator)
-
-
-def _dense(operator: Operator) -> int:
-    assert operator.weight is not None
-    return operator.weight.numel() * operator.weight_itemsize
-
-
-def _index(operator: Operator) -> int:
-    assert operator.weight is not None
-    return -(-operator.weight.numel() // 8)
-
-
-def _bitmap(operator: Operator) -> int:
-    assert operator.weight is not None
-    return _index(operator) + int(torch.count_nonzero(operator.weight)) * operator.weight_itemsize
+    weights = 0 if operator.weight is None else smallest(operator).nbytes
+    return weights + _constants(graph, operator)
 
 
 def _constants(graph: Graph, operator: Operator) -> int:

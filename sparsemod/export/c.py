@@ -8,10 +8,12 @@
 Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Arduino) build net.c alone as a library:
 both systems take sources from the folder itself and leave out test/ and examples/.
 
-The kernels stand as C in the folder `source` and are copied as they are. Each layer's weights are stored as
-`cost.size` counts them: dense, or as a bitmap and the values that are not zero.
+The kernels stand as C in the folder `source` and are copied as they are. Weights are stored in the encoding that
+`cost.size` counts. Where that is not the dense one, the kernel gets one weight after the other from a function that
+decodes it; the text of both is filled in for each encoding, so that the compiler finds one loop without a choice in it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -27,8 +29,8 @@ from sparsemod.graph import Activation, Graph, run
 from sparsemod.graph.assembly import SHARING
 
 _SOURCE = Path(__file__).parent / "source"
-_WINDOWED = ("conv", "conv_bitmap", "max_pool", "avg_pool")
-_WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap")
+_WINDOWED = ("conv", "max_pool", "avg_pool")
+_WEIGHTED = ("conv", "linear")
 _REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
 _LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8
@@ -109,7 +111,7 @@ def _network(graph: Graph) -> str:
         output_scale=_float(target.scale),
         output_zero_point=target.zero_point,
         constants="\n".join(constant.text for layer in layers for constant in layer.constants),
-        kernels="\n".join(_kernels({layer.kernel for layer in layers})),
+        kernels="\n".join(_kernels(layers)),
         input_offset=planned.offsets[0],
         output_offset=planned.offsets[graph.output],
         operators="\n".join(layers[number].call(planned.offsets) for number in planned.order),
@@ -137,14 +139,26 @@ def _default_vectors(source: Activation) -> Tensor:
     return vectors
 
 
-def _kernels(needed: set[str]) -> list[str]:
+def _kernels(layers: Sequence[Layer]) -> list[str]:
     """C text of what the network's kernels need, and of the kernels themselves."""
-    kernels = sorted(needed - {""})
-    shared = ["types"] if kernels else []
-    shared += ["window"] if set(kernels) & set(_WINDOWED) else []
-    shared += ["weights"] if set(kernels) & set(_WEIGHTED) else []
-    shared += ["requantize"] if set(kernels) & set(_REQUANTIZING) else []
-    return [_text(f"kernels/{name}.c") for name in (*shared, *kernels)]
+    kinds = {layer.kind for layer in layers} - {""}
+    shared = ["types"] if kinds else []
+    shared += ["window"] if kinds & set(_WINDOWED) else []
+    shared += ["weights"] if kinds & set(_WEIGHTED) else []
+    shared += ["requantize"] if kinds & set(_REQUANTIZING) else []
+    plain = sorted({layer.kind for layer in layers if not layer.code} - {""})
+    encoded = sorted({(layer.kind, layer.code) for layer in layers if layer.code})
+    kernels = [_filled(f"kernels/{kind}_encoded.c", encoding=code) for kind, code in encoded]
+    return [*(_text(f"kernels/{name}.c") for name in (*shared, *plain)), *_decoders(layers), *kernels]
+
+
+def _decoders(layers: Sequence[Layer]) -> list[str]:
+    """C text of the functions that give the next weight, one for each encoding in use."""
+    found = {layer.encoding for layer in layers if layer.encoding is not None and layer.code}
+    used = sorted({(encoding.name, encoding.bits) for encoding in found})
+    shared = [_text("kernels/reader.c")] if used else []
+    names = [("value_1" if bits == 1 else "value", bits) for bits in sorted({bits for _, bits in used})]
+    return shared + [_filled(f"kernels/{name}.c", bits=bits) for name, bits in (*names, *used)]
 
 
 def _filled(name: str, **values: object) -> str:

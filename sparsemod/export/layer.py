@@ -5,10 +5,11 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from sparsemod.cost.size import stored_as_bitmap
+from sparsemod.cost.encoding import Encoding, smallest, stored
 from sparsemod.graph import Activation, Graph, Operator
 
 _KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
@@ -48,27 +49,38 @@ class Layer:
     operator: Operator
     name: str
 
+    @cached_property
+    def encoding(self) -> Encoding | None:
+        """How the weights are stored, if there are any."""
+        return None if self.operator.weight is None else smallest(self.operator)
+
     @property
-    def sparse(self) -> bool:
-        """Whether the weights are stored as a bitmap and the values that are not zero."""
-        return self.operator.weight is not None and stored_as_bitmap(self.operator)
+    def code(self) -> str:
+        """Encoding and bits of a value in the names of kernels, such as bitmap_8; empty for dense weights."""
+        if self.encoding is None or self.encoding.name == "dense":
+            return ""
+        return f"{self.encoding.name}_{self.encoding.bits}"
+
+    @property
+    def kind(self) -> str:
+        """What the kernel computes, whatever the encoding; empty for a reshape."""
+        return _KERNELS.get(self.operator.kind, self.operator.kind)
 
     @property
     def kernel(self) -> str:
         """The C function that computes the operator; none for a reshape."""
-        kind = _KERNELS.get(self.operator.kind, self.operator.kind)
-        return f"{kind}_bitmap" if self.sparse else kind
+        return f"{self.kind}_{self.code}" if self.code else self.kind
 
     @property
     def constants(self) -> list[Constant]:
         """What the operator keeps in flash, without empty arrays."""
         operator = self.operator
         found: list[tuple[str, str, np.ndarray]] = []
-        if operator.weight is not None:
-            weight = operator.weight.numpy().reshape(-1)
-            if self.sparse:
-                found.append(("bitmap", "uint8_t", np.packbits(weight != 0, bitorder="little")))
-            found.append(("weight", "int8_t", weight[weight != 0] if self.sparse else weight))
+        if operator.weight is not None and self.encoding is not None:
+            weight = operator.weight.numpy()
+            index, values = stored(weight, self.encoding)
+            found += [("index", "uint8_t", index)]
+            found += [("values", "uint8_t", values)] if self.code else [("weight", "int8_t", weight.reshape(-1))]
         if operator.bias is not None:
             found.append(("bias", "int32_t", operator.bias.numpy()))
         if operator.multiplier is not None and operator.shift is not None:
@@ -95,9 +107,10 @@ class Layer:
         shapes = " + ".join(by(activations[position].shape) for position in operator.inputs)
         parts = [f"{operator.function or operator.kind} {shapes} -> {by(activations[operator.output].shape)}"]
         parts += [f"{operator.macs:,} MACs"] if operator.macs else []
-        if operator.weight is not None:
+        if operator.weight is not None and self.encoding is not None:
             kept = int(np.count_nonzero(operator.weight.numpy()))
-            parts += [f"{kept:,} of {operator.weight.numel():,} weights" + " as a bitmap and values" * self.sparse]
+            parts += [f"{kept:,} of {operator.weight.numel():,} weights"]
+            parts += [f"{self.encoding.name}, {self.encoding.bits} bits each"] if self.code else []
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
@@ -124,7 +137,7 @@ class Layer:
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
         known = {constant.name for constant in self.constants}
-        names = {what: self._name(what) for what in ("weight", "bitmap", "bias", "multiplier", "shift")}
+        names = {what: self._name(what) for what in ("weight", "values", "index", "bias", "multiplier", "shift")}
         weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name in known)
         requantization = f"{names['multiplier']}[0], {names['shift']}[0]"
         match operator.kind:

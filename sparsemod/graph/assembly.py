@@ -17,10 +17,11 @@ SHARING = ("reshape", "max_pool", "pad", "permute", "upsample")
 
 @dataclass(frozen=True)
 class Source:
-    """The module that a parameter belongs to: its path, and how it will be quantized."""
+    """The module that a parameter belongs to: its path, how it will be quantized, and the bits of its weights."""
 
     name: str
     scheme: str
+    bits: int = 8
 
 
 class Unsupported(InputError):
@@ -124,7 +125,8 @@ class Assembly:
         narrow = weight.scale is not None or scheme == "post" or (scheme == "dynamic" and kind == "linear")
         macs = call.output[0].numel() * weight.value[0].numel()
         self.new(call, kind, [source], weight.source.name, macs=macs, weight=weight.value.detach().clone(),
-                 weight_itemsize=1 if narrow else 4, weight_scale=weight.scale,
+                 weight_itemsize=1 if narrow else 4, weight_bits=weight.source.bits if narrow else 8,
+                 weight_scale=weight.scale,
                  bias=None if bias is None else self.constant(bias).value.detach().clone(), **values)  # fmt: skip
         output = len(self.activations) - 1
         self.static.discard(output)

@@ -70,7 +70,8 @@ class Operator:
         options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel, axes,
             factor.
         weight: (O, I/groups, *kernel) or (O, I): without values when traced, int8 or float32 when lowered.
-        weight_itemsize: Bytes per weight in flash.
+        weight_itemsize: Bytes per weight as a tensor: 1 for int8, 4 for float32.
+        weight_bits: Bits of an int8 weight: 8, 4 (-7 to 7) or 2 (-1, 0, 1); in tensors a weight always has a byte.
         weight_scale: Real value of one step of each output channel, (O,); None for float32.
         bias: (O,): without values when traced, int32 or float32 when lowered.
         multiplier: Requantization, one per output channel or per input; None for float32.
@@ -90,6 +91,7 @@ class Operator:
     options: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     weight: Tensor | None = None
     weight_itemsize: int = 1
+    weight_bits: int = 8
     weight_scale: Tensor | None = None
     bias: Tensor | None = None
     multiplier: Tensor | None = None

@@ -109,7 +109,8 @@ def _channelwise(state: Assembly, call: Call, factor: Tensor, offset: Tensor) ->
     """One weight for each channel: in eight bits it is plus or minus 127, and all its digits are in the scale."""
     source = state.activation(call.args[0])
     shape = (-1, *[1] * (call.output.dim() - 1))
-    weight = Constant(factor.reshape(shape), None, state.sources.get(id(call.args[1]), Source("", state.scheme)))
+    origin = replace(state.sources.get(id(call.args[1]), Source("", state.scheme)), bits=8)
+    weight = Constant(factor.reshape(shape), None, origin)
     if source in state.quantized:
         signs = 127 * factor.sign().reshape(shape).to(torch.int8)
         weight = replace(weight, value=signs, scale=factor.abs().clamp_min(_SMALLEST) / 127)

@@ -26,6 +26,9 @@ _SUPPORTED = (
     "zero padding, permuting and reshaping"
 )
 
+WEIGHT_BITS = (8, 4, 2)
+"""Of weights that become integers."""
+
 
 def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -> Graph:
     """The graph of a module: with its weights if it has any, with shapes alone on the meta device.
@@ -58,18 +61,20 @@ def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
     """The source of every parameter, by the identity of its tensor.
 
     A parameter that several modules share belongs to the first. Under the scheme `both` a module is quantized as its
-    own attribute `quant_scheme` says, or that of the nearest module around it, or `post`.
+    own attribute `quant_scheme` says, or that of the nearest module around it, or `post`. Under every scheme its
+    attribute `weight_bits` says in the same way how many bits a weight has that becomes an integer, or 8.
     """
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Source] = {}
     for name, part in module.named_modules():
-        around = chosen[name.rpartition(".")[0]] if name else "post"
-        chosen[name] = getattr(part, "quant_scheme", around) if scheme == "both" else scheme
-        if scheme == "both" and chosen[name] not in ("post", "dynamic", "none"):
-            raise InputError(f"module {name!r}: quant_scheme is {chosen[name]!r}; it must be post, dynamic or none")
-    return {
-        id(parameter): Source(owner := name.rpartition(".")[0], chosen[owner])
-        for name, parameter in module.named_parameters()
-    }
+        around = chosen[name.rpartition(".")[0]] if name else Source("", "post")
+        own = getattr(part, "quant_scheme", around.scheme) if scheme == "both" else scheme
+        bits = getattr(part, "weight_bits", around.bits)
+        if scheme == "both" and own not in ("post", "dynamic", "none"):
+            raise InputError(f"module {name!r}: quant_scheme is {own!r}; it must be post, dynamic or none")
+        if not isinstance(bits, int) or bits not in WEIGHT_BITS:
+            raise InputError(f"module {name!r}: weight_bits is {bits!r}; it must be 8, 4 or 2")
+        chosen[name] = Source(name, own, bits)
+    return {id(parameter): chosen[name.rpartition(".")[0]] for name, parameter in module.named_parameters()}
 
 
 def assemble(

@@ -61,6 +61,7 @@ def test_every_figure_of_a_layer_by_hand(graph: Graph) -> None:
     assert (row.name, row.kind, row.output_shape) == ("conv", "conv", (2, 3, 3))
     assert (row.macs, row.params, row.nnz, row.sparsity) == (72, 10, 5 + 1, 3 / 8)
     assert (row.dense_flops, row.sparse_flops) == (144, 2 * 5 * 9)
+    assert (row.weight_bits, row.encoding) == (8, "bitmap")
     assert row.flash_bytes == (1 + 5) + 2 * 9
     assert (row.alive_bytes, row.arena_share) == (16 + 20, 1.0)
     assert row.latency_ms == pytest.approx((72 * 4 + 100) / 1e3)
@@ -71,6 +72,7 @@ def test_rows_follow_the_operators(graph: Graph) -> None:
     assert [row.kind for row in rows] == ["conv", "max_pool", "reshape", "linear"]
     assert [row.alive_bytes for row in rows] == [36, 24, 4, 8]
     assert [row.macs for row in rows] == [72, 0, 0, 6]
+    assert [(row.weight_bits, row.encoding) for row in rows[1:]] == [(0, ""), (0, ""), (8, "dense")]
     assert rows[1].sparsity == 0
     assert rows[2].latency_ms == 0
 

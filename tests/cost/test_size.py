@@ -27,11 +27,14 @@ def graph(*operators: Operator, itemsize: int = 1) -> Graph:
     return Graph(operators, (Activation((2, 4, 4), itemsize), Activation((2, 4, 4), itemsize)))
 
 
-def meta(*shapes: tuple[int, ...], itemsizes: tuple[int, ...] = (), sparsity: float = 0.0) -> Graph:
+def meta(
+    *shapes: tuple[int, ...], itemsizes: tuple[int, ...] = (), bits: tuple[int, ...] = (), sparsity: float = 0.0
+) -> Graph:
     """Linear layers without values and without bias."""
+    sizes = zip(itemsizes or (1,) * len(shapes), bits or (8,) * len(shapes), strict=True)
     operators = [
-        Operator("linear", f"linear_{n}", (0,), 1, weight=torch.empty(shape, device="meta"), weight_itemsize=itemsize)
-        for n, (shape, itemsize) in enumerate(zip(shapes, itemsizes or (1,) * len(shapes), strict=True))
+        Operator("linear", "fc", (0,), 1, weight=torch.empty(shape, device="meta"), weight_itemsize=item, weight_bits=b)
+        for shape, (item, b) in zip(shapes, sizes, strict=True)
     ]
     return Graph(operators, (Activation((1,), 1), Activation((1,), 1)), sparsity)
 
@@ -47,14 +50,15 @@ def test_sparse_weights_take_a_bit_each_and_a_byte_for_the_others() -> None:
     assert model_size_bytes(graph(conv([0, 0, 1] * 6, 2))) == ENDS + 3 + 6 + 2 * 9
 
 
-@pytest.mark.parametrize(("zeros", "stored"), [(0, 16), (1, 16), (2, 16), (3, 15), (15, 3), (16, 2)])
-def test_the_smaller_form_is_stored(zeros: int, stored: int) -> None:
+@pytest.mark.parametrize(("zeros", "stored"), [(0, 16), (1, 16), (2, 16), (3, 15), (14, 3), (15, 2), (16, 1)])
+def test_the_smallest_encoding_is_stored(zeros: int, stored: int) -> None:
+    """A bitmap takes 2 bytes; 15 zeros and the weight behind them are two runs of 4 bits, 16 zeros one of 8."""
     assert model_size_bytes(graph(conv([0] * zeros + [1] * (16 - zeros)))) == ENDS + stored + 9
 
 
 def test_each_layer_chooses_its_own_form() -> None:
     dense, sparse = conv([1] * 16), conv([0] * 16)
-    assert model_size_bytes(graph(dense, sparse)) == ENDS + 16 + 2 + 2 * 9
+    assert model_size_bytes(graph(dense, sparse)) == ENDS + 16 + 1 + 2 * 9
 
 
 def test_float_weights_and_biases_take_four_bytes() -> None:
@@ -80,10 +84,14 @@ def test_size_before_training_is_dense() -> None:
 
 
 def test_size_before_training_with_sparsity_by_hand() -> None:
-    """90 of 100 weights become zero: 13 bytes of bitmap and 10 weights."""
-    assert model_size_bytes(meta((1, 100), sparsity=0.9)) == ENDS + 13 + 10 + 5
+    """90 of 100 weights become zero: at most 10 + 90 / 15 runs of 4 bits, and 10 weights.
+
+    Of 70, a bitmap of 13 bytes takes less than 30 + 70 / 15 runs; of 100, one run of 8 bits is enough.
+    """
+    assert model_size_bytes(meta((1, 100), sparsity=0.9)) == ENDS + 8 + 10 + 5
+    assert model_size_bytes(meta((1, 100), sparsity=0.7)) == ENDS + 13 + 30 + 5
     assert model_size_bytes(meta((1, 100), sparsity=0.1)) == ENDS + 100 + 5
-    assert model_size_bytes(meta((1, 100), sparsity=1.0)) == ENDS + 13 + 0 + 5
+    assert model_size_bytes(meta((1, 100), sparsity=1.0)) == ENDS + 1 + 0 + 5
 
 
 def test_pruned_weights_may_all_be_of_the_smaller_kind() -> None:
@@ -114,8 +122,9 @@ def test_no_place_of_the_zeros_needs_more_than_predicted(data: st.DataObject) ->
     """Zeros are dealt out unevenly: each layer has its own share of what is left."""
     shapes = data.draw(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 40)), min_size=1, max_size=4))
     itemsizes = tuple(data.draw(st.sampled_from([1, 4])) for _ in shapes)
+    bits = tuple(data.draw(st.sampled_from([8, 4, 2])) for _ in shapes)
     total = sum(rows * columns for rows, columns in shapes)
-    predicted = meta(*shapes, itemsizes=itemsizes, sparsity=data.draw(st.floats(0, 1)))
+    predicted = meta(*shapes, itemsizes=itemsizes, bits=bits, sparsity=data.draw(st.floats(0, 1)))
     left, operators = predicted.pruned, []
     for number, (operator, (rows, columns)) in enumerate(zip(predicted.operators, shapes, strict=True)):
         count = rows * columns
@@ -123,7 +132,7 @@ def test_no_place_of_the_zeros_needs_more_than_predicted(data: st.DataObject) ->
         zeros = data.draw(st.integers(max(left - later, 0), min(left, count)))
         left -= zeros
         weight = torch.ones(count)
-        weight[:zeros] = 0
+        weight[data.draw(st.permutations(range(count)))[:zeros]] = 0
         operators.append(replace(operator, weight=weight.reshape(rows, columns)))
     found = Graph(operators, predicted.activations)
     assert found.params == total

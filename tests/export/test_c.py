@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from sparsemod.compress.quantize import lower
 from sparsemod.cost import model_size_bytes, plan
+from sparsemod.cost.encoding import smallest
 from sparsemod.errors import InputError
 from sparsemod.export import export, verify
 from sparsemod.graph import Activation, Graph, Operator
@@ -171,7 +173,7 @@ def test_a_network_of_one_max_pool_needs_no_other_kernel(tmp_path: Path) -> None
 
 @needs_compiler
 def test_pruned_weights_shrink_the_object_file(tmp_path: Path) -> None:
-    """1,000 weights, 100 of them not zero: 125 bytes of bitmap and 100 values."""
+    """1,000 weights, every tenth not zero: 100 values, and 101 runs of 0 or 9 zeros in 4 bits each."""
     torch.manual_seed(0)
     module = nn.Linear(100, 10)
     export(int8(module, 100), tmp_path / "dense")
@@ -179,7 +181,41 @@ def test_pruned_weights_shrink_the_object_file(tmp_path: Path) -> None:
     module.weight.data = module.weight.data.sign() * 0.1 * keep
     export(int8(module, 100), tmp_path / "sparse")
     assert found(tmp_path / "dense")[2] == 1000 + 10 * 9 + 10
-    assert found(tmp_path / "sparse")[2] == 125 + 100 + 10 * 9 + 10
+    assert found(tmp_path / "sparse")[2] == 51 + 100 + 10 * 9 + 10
+
+
+def encoded(bits: int, keep: float) -> Graph:
+    """Groups, dilation, a depthwise layer and a linear one; of their random weights of few bits a share is not zero."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(8, 32, 3, padding=2, dilation=2, groups=2), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, groups=32)]
+    graph = int8(nn.Sequential(*layers, nn.Flatten(), nn.Linear(288, 9)), 8, 7, 8)
+    operators = []
+    for operator in graph.operators:
+        if operator.weight is not None:
+            shape, most = operator.weight.shape, 2 ** (bits - 1) - 1
+            weight = torch.randint(1, most + 1, shape) * (2 * torch.randint(2, shape) - 1) * (torch.rand(shape) < keep)
+            operator = replace(operator, weight=weight.to(torch.int8), weight_bits=bits)
+        operators.append(operator)
+    return Graph(tuple(operators), graph.activations)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("bits", "keep", "encoding"),
+    [
+        *((8, 0.6, "bitmap"), (8, 0.1, "runs4"), (8, 0.01, "runs8"), (8, 0.0, "runs8")),
+        *((4, 1.0, "packed"), (4, 0.6, "bitmap"), (4, 0.1, "runs4"), (4, 0.01, "runs8")),
+        *((2, 1.0, "packed"), (2, 0.6, "bitmap"), (2, 0.1, "runs4"), (2, 0.01, "runs8")),
+    ],
+)
+def test_every_encoding_is_bit_identical_and_clean_under_sanitizers(
+    tmp_path: Path, bits: int, keep: float, encoding: str
+) -> None:
+    graph = encoded(bits, keep)
+    assert {smallest(operator).name for operator in graph.operators if operator.weight is not None} == {encoding}
+    export(graph, tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+    assert found(tmp_path / "net") == [8, plan(graph).size, model_size_bytes(graph)]
 
 
 def linear(multiplier: int, shift: int, zero_in: int, zero_out: int, bias: int) -> Graph:

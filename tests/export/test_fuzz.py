@@ -7,6 +7,7 @@ import pytest
 import torch
 from problems.random_networks import Random
 
+from sparsemod.compress.prune import prunable
 from sparsemod.compress.quantize import lower
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.export import export, verify
@@ -18,8 +19,17 @@ needs_compiler = pytest.mark.skipif(
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def check(seed: int, folder: Path) -> None:
-    module = Random(seed)
+def narrow(module: Random, seed: int) -> Random:
+    """The network with a number of bits for each of its parts, and some of its weights at zero."""
+    rng = torch.Generator().manual_seed(seed)
+    for part in [*module.steps, module.head]:
+        part.weight_bits = (8, 4, 4, 2, 2)[int(torch.randint(5, (), generator=rng))]
+    for weight in prunable(module):
+        weight.data *= torch.rand(weight.shape, generator=rng) >= 0.9 * torch.rand((), generator=rng)
+    return module
+
+
+def check(module: Random, folder: Path) -> None:
     x = torch.randn(16, *module.shape)
     real = trace(module, module.shape, "none")
     assert torch.allclose(run(real, x), module(x), atol=1e-5)
@@ -36,7 +46,13 @@ def check(seed: int, folder: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("seed", range(12))
 def test_random_network_is_the_same_everywhere(seed: int, tmp_path: Path) -> None:
-    check(seed, tmp_path / "net")
+    check(Random(seed), tmp_path / "net")
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(12, 15))
+def test_random_network_of_few_bits_is_the_same_everywhere(seed: int, tmp_path: Path) -> None:
+    check(narrow(Random(seed), seed), tmp_path / "net")
 
 
 @pytest.mark.slow
@@ -44,4 +60,5 @@ def test_random_network_is_the_same_everywhere(seed: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("start", range(100, 600, 50))
 def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_path: Path) -> None:
     for seed in range(start, start + 50):
-        check(seed, tmp_path / f"net{seed}")
+        check(Random(seed), tmp_path / f"net{seed}")
+        check(narrow(Random(seed), seed), tmp_path / f"narrow{seed}")

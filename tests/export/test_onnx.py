@@ -54,6 +54,19 @@ def halved() -> Graph:
     return Graph((operator,), (Activation((1,), 1, 1.0), Activation((1,), 1, 2.0)))
 
 
+@pytest.mark.parametrize("bits", [4, 2])
+def test_weights_of_few_bits_are_int8_in_the_file(tmp_path: Path, bits: int) -> None:
+    torch.manual_seed(0)
+    module = Everything()
+    module.weight_bits = bits
+    found = compared(int8(module, 2, 9, 10), tmp_path / "net.onnx")
+    assert found.ok
+    weights = [
+        values for values in initializers(tmp_path / "net.onnx").values() if values.dtype == np.int8 and values.ndim > 1
+    ]
+    assert weights and max(int(np.abs(values).max()) for values in weights) == 2 ** (bits - 1) - 1
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_members_of_the_space_are_within_one_step_per_layer(tmp_path: Path, seed: int) -> None:
     graph = member(seed)
