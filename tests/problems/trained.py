@@ -1,4 +1,4 @@
-"""Three members of the space of convolutional networks, trained on real images for half a minute to two minutes."""
+"""Three members of the space of convolutional networks, trained on real images for half a minute each."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from sparsemod.train import error, train
 _TRAINING = {"learning_rate": 3e-3, "learning_gamma": 0.3, "learning_step": 2, "batch_size": 128, "dropout": 0.0}
 _ONE_BLOCK = {"blocks": 1, "b1_layers": 2, "b1_stride": 2, "b1_skip": False, "b1_pool": True, "b1_pool_rate": 2}
 _TWO_BLOCKS = {
-    "blocks": 2, "b1_layers": 2, "b1_stride": 1, "b1_skip": False, "b1_pool": True, "b1_pool_rate": 2,
+    "blocks": 2, "b1_layers": 2, "b1_stride": 2, "b1_skip": False, "b1_pool": False,
     "b2_layers": 2, "b2_stride": 1, "b2_skip": True, "b2_pool": True, "b2_pool_rate": 2,
 }  # fmt: skip
 
