@@ -85,23 +85,33 @@ def emulated(graph: Graph, vectors: int) -> dict[str, Check]:
 
 
 def exported(studies: list[Path]) -> None:
-    heads = ("model size predicted", "in object file", "arena predicted", "linked", "stack", "code", "instructions",
-             "vectors", "mismatches")  # fmt: skip
-    print(f"{'bytes, one inference':24}", *(f"{head:>{max(len(head), 9)}}" for head in heads), sep="  ")
-    for name, graph in chain(mlperf_tiny(), *map(front, studies)):
+    for number, (name, graph) in enumerate(chain(mlperf_tiny(), *map(front, studies))):
         try:
-            found = emulated(graph, 8)
+            figures = compared(graph)
         except InputError as reason:
-            print(f"{name:24}  {reason}")
+            print(f"{name:20}  {reason}")
             continue
-        constants, ram, same = (
-            found[key] for key in ("weights and constants", "arena", "vectors with identical outputs")
-        )
-        code = found["code, weights and constants"].found - constants.found
-        figures = (constants.predicted, constants.found, ram.predicted, ram.found, found["stack"].found, code,
-                   found["instructions per inference"].found, same.predicted, same.predicted - same.found)  # fmt: skip
-        columns = (f"{figure:>{max(len(head), 9)},}" for head, figure in zip(heads, figures, strict=True))
-        print(f"{name:24}", *columns, sep="  ", flush=True)
+        if number == 0:
+            print(f"{'':18}", *(f"{head:>10}" for head in figures))
+        print(f"{name:18}", *(f"{figure:>{max(len(head), 10)},}" for head, figure in figures.items()), flush=True)
+
+
+def compared(graph: Graph) -> dict[str, int]:
+    """Figures of one network by the head of their column: bytes, and counts of one inference."""
+    found = emulated(graph, 8)
+    constants, ram, same = (found[key] for key in ("weights and constants", "arena", "vectors with identical outputs"))
+    return {
+        "model size": constants.predicted,
+        "in object file": constants.found,
+        "arena": ram.predicted,
+        "linked": ram.found,
+        "stack": found["stack"].found,
+        "code": found["code, weights and constants"].found - constants.found,
+        "cycles of CMSIS-NN": round(cost(graph, DEVICE)["latency"] * DEVICE.clock_hz / 1e3),
+        "instructions": found["instructions per inference"].found,
+        "vectors": same.predicted,
+        "mismatches": same.predicted - same.found,
+    }
 
 
 def mlperf_tiny() -> Iterator[tuple[str, Graph]]:
