@@ -53,6 +53,7 @@ def test_mlperf_tiny_on_a_cortex_m4_is_as_predicted(tmp_path: Path, name: str) -
 @needs_arm
 @pytest.mark.arm
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("start", range(0, 200, 25))
 def test_two_hundred_members_of_the_space_on_a_cortex_m4_are_as_predicted(tmp_path: Path, start: int) -> None:
     """Flash and RAM to the byte, and the outputs, pruned as they were drawn."""
@@ -65,6 +66,7 @@ def test_two_hundred_members_of_the_space_on_a_cortex_m4_are_as_predicted(tmp_pa
 @needs_arm
 @pytest.mark.arm
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("sparsity", [0.0, None], ids=["dense", "pruned as drawn"])
 def test_latency_ranks_fifty_members_of_the_space_as_counted_instructions_do(
     tmp_path: Path, sparsity: float | None
