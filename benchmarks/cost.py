@@ -2,7 +2,8 @@
 
     python benchmarks/cost.py [STUDY ...] [--only SECTION ...]
 
-Takes some five minutes on one core, half of it for the training in section `int8`. Sections:
+Takes some five minutes on one core, half of it for the training in section `int8`. Sections exported, pruned and rank
+need an Arm compiler and an emulator (apt-get install gcc-arm-none-eabi qemu-system-arm). Sections:
 
     exported  the four networks of MLPerf Tiny, and the front of each study: bytes of flash and RAM as predicted and as
               linked, stack, code, instructions per inference, outputs that differ from `graph.run`
@@ -144,7 +145,7 @@ def pruned() -> None:
 def rank() -> None:
     """Draws without choice, over all sizes and, as sizes alone rank networks well, within thirds by MACs."""
     print(f"the first {NETWORKS} draws of the space that fit {DEVICE.name}, on images of {IMAGE[1]} x {IMAGE[2]}\n")
-    print(f"{'correlation of rank':24} {'networks':>8} {'latency':>8} {'MACs':>8}   instructions per MAC")
+    print(f"{'correlation of rank':28} {'networks':>8} {'latency':>8} {'MACs':>8}   instructions per MAC")
     for name, sparsity in (("dense", 0.0), ("pruned as drawn", None)):
         rows = []
         for graph in islice(fitting(DEVICE, IMAGE, sparsity), NETWORKS):
@@ -166,7 +167,7 @@ def correlations(name: str, rows: Sequence[tuple[float, float, int]]) -> None:
     by_latency, by_macs = (spearmanr(figures, instructions).statistic for figures in (latency, macs))
     ratios = [used / products for products, used in zip(macs, instructions, strict=True)]
     spread = f"{min(ratios):.0f} to {max(ratios):.0f}, median {statistics.median(ratios):.0f}"
-    print(f"{name:24} {len(rows):8} {by_latency:8.3f} {by_macs:8.3f}   {spread}", flush=True)
+    print(f"{name:28} {len(rows):8} {by_latency:8.3f} {by_macs:8.3f}   {spread}", flush=True)
 
 
 # --- the memory plan -------------------------------------------------------------------------------------------------
