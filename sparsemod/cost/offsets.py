@@ -4,7 +4,7 @@ The arena has at least the largest sum of bytes that are needed at one step. The
 general, and the search here stops after a fixed number of tries. Every chain of operators meets that sum, and so do
 over 99 % of random graphs of 8 to 40 operators. Of graphs of two to six long branches 84 to 99.9 % do where sizes are
 those of images, and 59 to 99 % where they are arbitrary; the others miss it by 5 % on average, 20 % at worst
-(`benchmarks/memory_plan.py`).
+(`benchmarks/cost.py`).
 """
 
 from collections.abc import Callable, Sequence

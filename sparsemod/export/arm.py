@@ -93,7 +93,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     if missing:
         found = [Check("", None, None, "Cortex-M", note=missing)]
     else:
-        found = [check for board in BOARDS.values() for check in _emulated(folder, facts, board)]
+        found = [check for board in BOARDS.values() for check in emulated(folder, facts, board)]
     if device is None:
         return found
     if device.core not in _LINKED:
@@ -112,7 +112,14 @@ def _missing() -> str:
 # --- emulated --------------------------------------------------------------------------------------------------------
 
 
-def _emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
+def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
+    """What one core finds.
+
+    Args:
+        folder: Of an export, already known to be unchanged.
+        facts: What its manifest predicts.
+        board: One of `BOARDS`.
+    """
     runs = max(1, min(facts["vectors"], _MACS // max(facts["macs"], 1)))
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as name:
         scratch = Path(name)
