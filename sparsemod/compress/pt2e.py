@@ -42,8 +42,9 @@ _SAME_SCALE = (
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
-    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim, _aten.sigmoid.default),
-    *(_aten.tanh.default, _aten.hardsigmoid.default, _aten.hardswish.default, _aten.hardswish_.default),
+    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim, _aten.sigmoid.default, _aten.sigmoid_.default),
+    *(_aten.tanh.default, _aten.tanh_.default, _aten.hardsigmoid.default, _aten.hardsigmoid_.default),
+    *(_aten.hardswish.default, _aten.hardswish_.default, _aten.selu.default, _aten.selu_.default),
     *(_aten.silu.default, _aten.silu_.default, _aten.gelu.default, _aten.leaky_relu.default),
     *(_aten.leaky_relu_.default, _aten.elu.default, _aten.elu_.default),
 )
