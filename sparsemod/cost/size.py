@@ -48,7 +48,7 @@ def operator_bytes(graph: Graph, operator: Operator) -> int:
 
 def stored_as_bitmap(operator: Operator) -> bool:
     """Whether a bitmap and the non-zero weights take less than all weights; of an operator with values."""
-    return _bitmap(operator) < _dense(operator)
+    return operator.kind != "layer_norm" and _bitmap(operator) < _dense(operator)
 
 
 def _dense(operator: Operator) -> int:

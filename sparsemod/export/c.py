@@ -28,7 +28,7 @@ from sparsemod.graph.assembly import SHARING
 
 _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "conv_bitmap", "max_pool", "avg_pool")
-_WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap")
+_WEIGHTED = ("conv", "conv_bitmap", "linear", "linear_bitmap", "layer_norm")
 _REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
 _LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8

@@ -12,6 +12,7 @@ import torch
 
 from sparsemod.export.onnx_draft import Draft
 from sparsemod.graph import Operator
+from sparsemod.graph.normalization import fraction_bits
 
 
 def _convolution(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -49,6 +50,23 @@ def _parameters(draft: Draft, name: str, operator: Operator) -> list[str]:
         product = None if scale is None else scale.double() * draft.graph.activations[operator.inputs[0]].scale
         found.append(draft.parameter(f"{name}.bias", operator.bias, product))
     return found
+
+
+def _layer_norm(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
+    """From its parts: the operator of that name is of opset 17."""
+    assert operator.weight is not None and operator.bias is not None
+    shape, scale, step = operator.options["shape"], operator.weight_scale, partial(_step, draft, name)
+    axes = range(-len(shape), 0)
+    centred = step("Sub", inputs[0], step("ReduceMean", inputs[0], axes=axes))
+    variance = step("ReduceMean", step("Mul", centred, centred), axes=axes)
+    result = step("Div", centred, step("Sqrt", step("Add", variance, *operator.arguments)))
+    weight = draft.parameter(f"{name}.weight", operator.weight[:, 0], scale)
+    unit = None if scale is None else scale.double() * 2.0 ** -fraction_bits(len(operator.weight))
+    bias = draft.parameter(f"{name}.bias", operator.bias, unit)
+    if len(shape) > 1:
+        target = draft.constant(f"{name}.shape", torch.tensor(shape))
+        weight, bias = step("Reshape", weight, target), step("Reshape", bias, target)
+    return step("Add", step("Mul", result, weight), bias)
 
 
 def _max_pool(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -118,7 +136,7 @@ def _function(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]
     return FUNCTIONS[operator.function](partial(_step, draft, name), inputs[0], *operator.arguments)
 
 
-def _step(draft: Draft, name: str, kind: str, *inputs: str | float, **attributes: float) -> str:
+def _step(draft: Draft, name: str, kind: str, *inputs: str | float, **attributes: float | Sequence[int]) -> str:
     """One step of a formula; numbers in it become constants."""
     result = f"{name}.{kind.lower()}_{len(draft.nodes)}"
     names = [
@@ -176,6 +194,7 @@ KINDS: Mapping[str, Kind] = {
     "conv": _convolution,
     "depthwise": _convolution,
     "linear": _linear,
+    "layer_norm": _layer_norm,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "add": _same_name("Add"),
