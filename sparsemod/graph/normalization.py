@@ -4,7 +4,7 @@ With x the n integers that are normalized together, without their zero point, an
 
     v = (n * sum x^2 - (sum x)^2) * 2^k + e         the variance times n^2 * 2^k; e = round(eps * n^2 * 2^k / s^2)
     r = floor(sqrt(v))                              the standard deviation times n * 2^(k/2)
-    q = floor(((n * x - sum x) * 2^(f+k/2) + r/2) / r)                              in steps of 2^-f
+    q = floor(((n * x - sum x) * 2^(f+k/2) + r // 2) / r)                            in steps of 2^-f
 
 and then acc = q * w + bias is brought back to eight bits like every other sum (see `network`).
 
