@@ -17,7 +17,7 @@ _UPDATES = 50
 class PruningRamp:
     """After-step hook that keeps the smallest weights of all layers together at zero.
 
-    Every weight of two or more axes can be pruned, the classifier's too; biases and batch norm cannot.
+    Every weight of two or more axes can be pruned, the classifier's too; biases and norms cannot.
 
     Args:
         network: Trained elsewhere; its weights are changed in place.
@@ -69,4 +69,5 @@ def keeping_zeros(network: nn.Module) -> Callable[[int, int], None]:
 
 def prunable(network: nn.Module) -> list[Tensor]:
     """The weights that can be pruned."""
-    return [parameter for parameter in network.parameters() if parameter.dim() >= 2]
+    norms = {id(own) for part in network.modules() if isinstance(part, nn.LayerNorm) for own in part.parameters()}
+    return [parameter for parameter in network.parameters() if parameter.dim() >= 2 and id(parameter) not in norms]

@@ -48,8 +48,9 @@ _SAME_SCALE = (
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
-    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim, _aten.sigmoid.default),
-    *(_aten.tanh.default, _aten.hardsigmoid.default, _aten.hardswish.default, _aten.hardswish_.default),
+    *(_aten.adaptive_avg_pool2d.default, _aten.mean.dim, _aten.sigmoid.default, _aten.sigmoid_.default),
+    *(_aten.tanh.default, _aten.tanh_.default, _aten.hardsigmoid.default, _aten.hardsigmoid_.default),
+    *(_aten.hardswish.default, _aten.hardswish_.default, _aten.selu.default, _aten.selu_.default),
     *(_aten.silu.default, _aten.silu_.default, _aten.gelu.default, _aten.leaky_relu.default),
     *(_aten.leaky_relu_.default, _aten.elu.default, _aten.elu_.default),
 )
@@ -182,6 +183,9 @@ def _norm(*args: Any, **kwargs: Any) -> Tensor:
     return result
 
 
+_NORMS = (_norm, _aten.layer_norm.default)
+
+
 def _finite(observer: MinMaxObserver) -> bool:
     return bool((observer.max_val - observer.min_val).isfinite().all())
 
@@ -195,7 +199,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Annotates every node, in order of execution."""
-        layers = (node for node in model.graph.nodes if node.target in _LAYERS)
+        layers = (node for node in model.graph.nodes if node.target in (*_LAYERS, *_NORMS))
         first = next((self._schemes.get(_path(node), self._scheme) for node in layers), self._scheme)
         for node in model.graph.nodes:
             if node.op == "placeholder":
@@ -219,7 +223,9 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
         _annotate(node, inputs, _ACTIVATION if static and not _fused(node) else None)
 
     def _annotate_other(self, node: fx.Node) -> None:
-        node.meta["static"] = all(source.meta["static"] for source in node.all_input_nodes)
+        own = self._schemes.get(_path(node)) if node.target in _NORMS else None
+        inherited = all(source.meta["static"] for source in node.all_input_nodes if "static" in source.meta)
+        node.meta["static"] = inherited if own is None else own == "post"
         if not node.meta["static"]:
             return
         if node.target in _PAIRS:
@@ -230,7 +236,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
             _annotate(node, _read(node.args[0]), _ACTIVATION)
         elif node.target is _aten.softmax.int:
             _annotate(node, _read(node.args[:1]), _SHARES)
-        elif node.target in (*_OWN_SCALE, _norm):
+        elif node.target in (*_OWN_SCALE, *_NORMS):
             _annotate(node, _read(node.args[:1]), None if _fused(node) else _ACTIVATION)
         elif node.target in _SAME_SCALE:
             _annotate(node, _read(node.args[:1]), SharedQuantizationSpec((node.args[0], node)))
@@ -258,7 +264,7 @@ def _annotate(node: fx.Node, inputs: Mapping[Any, Any], output: Any) -> None:
 
 def _fused(node: Any) -> bool:
     """Whether the only reader of a layer is a clamp, which then carries the output scale for both."""
-    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_PAIRS, _norm):
+    if not isinstance(node, fx.Node) or node.target not in (*_LAYERS, *_PAIRS, *_NORMS):
         return False
     return len(node.users) == 1 and next(iter(node.users)).target in _CLAMPS
 

@@ -24,6 +24,7 @@ from sparsemod.graph import Graph, Operator, assemble, record, trace
 from sparsemod.graph.assembly import SHARING
 from sparsemod.graph.functions import FUNCTIONS, exponentials, tabulated
 from sparsemod.graph.network import fixed_point
+from sparsemod.graph.normalization import fraction_bits
 from sparsemod.graph.record import evaluating
 from sparsemod.graph.trace import sources
 
@@ -126,12 +127,15 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
         common = torch.full_like(shift, int(shift.min()))
         multiplier = torch.round(multiplier * torch.pow(2.0, (common - shift).double())).int()
         return replace(operator, multiplier=multiplier, shift=common)
-    step = math.prod(source.scale for source in sources) / target.scale  # of a product both count
+    unit = math.prod(source.scale for source in sources)  # of a product both count
+    if operator.kind == "layer_norm":
+        unit = 2.0 ** -fraction_bits(math.prod(operator.options["shape"]))
+    step = unit / target.scale
     if operator.weight is None:
         count = math.prod(operator.options.get("kernel", ()))
         multiplier, shift = fixed_point(torch.tensor([step / count], dtype=torch.float64))
         return replace(operator, multiplier=multiplier, shift=shift)
-    weight, scale, bias = _fit_bias(operator, sources[0].scale)
+    weight, scale, bias = _fit_bias(operator, unit)
     multiplier, shift = fixed_point(step * scale.double())
     _check_accumulator(operator.name, weight, bias)
     return replace(operator, weight=weight, weight_scale=scale, bias=bias, multiplier=multiplier, shift=shift)

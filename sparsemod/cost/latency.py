@@ -21,7 +21,7 @@ def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:
         return 1e3 * operator.macs / device.flops
     if operator.kind == "reshape":
         return 0.0
-    if operator.weight is not None:
+    if operator.kind in device.cycles_per_mac:
         cycles = device.cycles_per_mac[operator.kind] * operator.macs
     else:
         cycles = device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)

@@ -27,9 +27,9 @@ def model_size_bytes(graph: Graph) -> int:
     """
     if not graph.pruned:
         return ENDS + sum(operator_bytes(graph, operator) for operator in graph.operators)
-    constants = ENDS + sum(_constants(graph, operator) for operator in graph.operators)
-    weighted = [operator for operator in graph.operators if operator.weight is not None]
-    return constants + largest(weighted, graph.pruned)
+    layers = [operator for operator in graph.operators if operator.weight is not None and operator.prunable]
+    others = sum(operator_bytes(graph, operator) for operator in graph.operators if operator not in layers)
+    return ENDS + others + sum(_constants(graph, operator) for operator in layers) + largest(layers, graph.pruned)
 
 
 def operator_bytes(graph: Graph, operator: Operator) -> int:

@@ -30,7 +30,7 @@ from sparsemod.graph.assembly import SHARING
 
 _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "max_pool", "avg_pool")
-_WEIGHTED = ("conv", "linear")
+_WEIGHTED = ("conv", "linear", "layer_norm")
 _REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
 _LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8

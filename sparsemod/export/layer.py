@@ -11,11 +11,12 @@ import numpy as np
 
 from sparsemod.cost.encoding import Encoding, smallest, stored
 from sparsemod.graph import Activation, Graph, Operator
+from sparsemod.graph.normalization import Normalization, normalization
 
 _KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
-KINDS = ("conv", "linear", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute", "upsample",
-         *_KERNELS)  # fmt: skip
+KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
+         "upsample", *_KERNELS)  # fmt: skip
 """What can be written."""
 
 
@@ -143,6 +144,10 @@ class Layer:
         match operator.kind:
             case "conv" | "depthwise":
                 return [f"&(Weights){{{weights}}}", f"{self._window()}, {options['groups'][0]}"]
+            case "layer_norm":
+                constants = self._normalization()
+                return [f"&(Weights){{{weights}}}", f"{constants.count}, INT64_C({constants.eps})",
+                        f"{constants.bits}, {constants.shift}"]  # fmt: skip
             case "linear":
                 return [f"&(Weights){{{weights}}}"]
             case "max_pool":
@@ -163,6 +168,10 @@ class Layer:
                 return [f"(const int[]){{{_row(values)}}}" for values in self._axes()]
             case _:
                 return [requantization]
+
+    def _normalization(self) -> Normalization:
+        source, (eps,) = self.graph.activations[self.operator.inputs[0]], self.operator.arguments
+        return normalization(math.prod(self.operator.options["shape"]), eps, source.scale)
 
     def _name(self, what: str) -> str:
         return f"net_{self.name}_{what}"

@@ -69,7 +69,7 @@ class Assembly:
         static: Activations that the quantization scheme makes int8.
         quantized: Activations whose scale has been seen.
         producer: Position of the operator that writes an activation.
-        norms: Positions of operators that are a batch norm alone.
+        norms: Positions of operators that are a norm alone.
     """
 
     batch: int

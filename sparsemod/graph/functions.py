@@ -18,9 +18,9 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
+    "elu": torch.ops.aten.elu,
 }
-"""Each takes a tensor and `Operator.arguments`."""
+"""Each takes a tensor and `Operator.arguments`; an ELU also takes the factor that makes it a SELU."""
 
 
 def tabulated(function: Callable[[Tensor], Tensor], source: tuple[float, int], target: tuple[float, int]) -> Tensor:

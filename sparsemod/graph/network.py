@@ -10,6 +10,8 @@ A function of one element is a table of its 256 values; see `functions`. A softm
 
     y   = -128 + min(255, floor((512 * e[max(x) - x] + S) / (2 * S)))              in steps of 1/256
 
+A layer normalization takes its sum from `normalization`.
+
 A multiplier has at most 22 bits, so that `acc * multiplier` stays below 2^53: a float64 holds it exactly, and so does
 the 64-bit product that a Cortex-M computes in one instruction.
 """
@@ -59,19 +61,21 @@ class Operator:
     """One step of the network.
 
     Attributes:
-        kind: conv, depthwise, linear, max_pool, avg_pool, add, mul, relu, function, softmax, concat, pad, permute,
-            upsample or reshape.
+        kind: conv, depthwise, linear, max_pool, avg_pool, add, mul, relu, layer_norm, function, softmax, concat,
+            pad, permute, upsample or reshape.
         name: The module it came from, or its kind and position.
         inputs: Positions in `Graph.activations`.
         output: Position in `Graph.activations`.
         macs: Multiply-accumulates for one sample; pruned weights count too.
         function: Name in `FUNCTIONS`, of a function of one element.
-        arguments: Of that function, such as the slope of a leaky ReLU.
+        arguments: Of that function, such as the slope of a leaky ReLU; eps of a layer normalization.
         options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel, axes,
-            factor.
-        weight: (O, I/groups, *kernel) or (O, I): without values when traced, int8 or float32 when lowered.
+            factor, shape (of what is normalized together).
+        weight: (O, I/groups, *kernel) or (O, I), of a layer normalization of O elements (O, 1): without values when
+            traced, int8 or float32 when lowered.
         weight_itemsize: Bytes per weight as a tensor: 1 for int8, 4 for float32.
         weight_bits: Bits of an int8 weight: 8, 4 (-7 to 7) or 2 (-1, 0, 1); in tensors a weight always has a byte.
+        prunable: Whether its weights may be pruned; those of a norm may not.
         weight_scale: Real value of one step of each output channel, (O,); None for float32.
         bias: (O,): without values when traced, int32 or float32 when lowered.
         multiplier: Requantization, one per output channel or per input; None for float32.
@@ -92,6 +96,7 @@ class Operator:
     weight: Tensor | None = None
     weight_itemsize: int = 1
     weight_bits: int = 8
+    prunable: bool = True
     weight_scale: Tensor | None = None
     bias: Tensor | None = None
     multiplier: Tensor | None = None
@@ -139,7 +144,7 @@ class Graph:
     @property
     def pruned(self) -> int:
         """Weights that are still to become zero."""
-        weights = [operator.weight for operator in self.operators if operator.weight is not None]
+        weights = [operator.weight for operator in self.operators if operator.weight is not None and operator.prunable]
         return round(self.sparsity * sum(weight.numel() for weight in weights if weight.is_meta))
 
     @property

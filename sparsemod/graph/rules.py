@@ -3,6 +3,7 @@
 To support another layer: one entry in `RULES` and, if it computes, one case in `run`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, Unsupported
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Operator
+from sparsemod.graph.normalization import MAX_COUNT
 from sparsemod.graph.record import Call
 
 _SMALLEST = 2.0**-20
@@ -106,18 +108,14 @@ def _foldable(state: Assembly, x: Tensor) -> int | None:
 
 
 def _channelwise(state: Assembly, call: Call, factor: Tensor, offset: Tensor) -> None:
-    """One weight for each channel: in eight bits it is plus or minus 127, and all its digits are in the scale."""
+    """A depthwise layer with one weight for each channel."""
     source = state.activation(call.args[0])
     shape = (-1, *[1] * (call.output.dim() - 1))
-    origin = replace(state.sources.get(id(call.args[1]), Source("", state.scheme)), bits=8)
-    weight = Constant(factor.reshape(shape), None, origin)
-    if source in state.quantized:
-        signs = 127 * factor.sign().reshape(shape).to(torch.int8)
-        weight = replace(weight, value=signs, scale=factor.abs().clamp_min(_SMALLEST) / 127)
+    weight = _factors(state, source, call.args[1], factor.reshape(shape))
     axes = call.output.dim() - 2
     options = {"stride": (1,) * axes, "padding": (0, 0) * axes, "dilation": (1,) * axes, "groups": (len(factor),)}
     state.norms.add(len(state.operators))
-    state.weighted(call, "depthwise", source, weight, offset, options=options)
+    state.weighted(call, "depthwise", source, weight, offset, options=options, prunable=False)
 
 
 def _linear(state: Assembly, call: Call) -> None:
@@ -127,7 +125,36 @@ def _linear(state: Assembly, call: Call) -> None:
     state.weighted(call, "linear", state.activation(x), state.constant(weight), bias)
 
 
-_FUSING = ("conv", "depthwise", "linear", "add", "mul")
+def _layer_norm(state: Assembly, call: Call) -> None:
+    """Over all axes from some axis on; in eight bits a weight is plus or minus 127, as of a batch norm alone."""
+    x, shape, gamma, beta, eps = call.args
+    source, count = state.activation(x), math.prod(shape)
+    if count > MAX_COUNT:
+        raise Unsupported(f"layer normalization over {count} elements; supported are at most {MAX_COUNT}")
+    like = torch.ones(count, device=x.device)
+    factor = like if gamma is None else gamma.detach().flatten()
+    offset = torch.zeros_like(like) if beta is None else beta.detach().flatten()
+    weight = _factors(state, source, gamma, factor[:, None])
+    state.norms.add(len(state.operators))
+    options = {"shape": tuple(shape)}
+    arguments = (float(eps),)
+    state.weighted(call, "layer_norm", source, weight, offset, options=options, arguments=arguments, prunable=False)
+
+
+def _factors(state: Assembly, source: int, gamma: Tensor | None, values: Tensor) -> Constant:
+    """The weights of a norm, one per output: in eight bits plus or minus 127, and all their digits are in the scale."""
+    origin = Source("", "post" if source in state.static else "none")
+    if gamma is not None:
+        origin = state.sources.get(id(gamma), Source("", state.scheme))
+    if source in state.static and origin.scheme != "post":
+        raise Unsupported("a norm of its own is int8 where its input is; leave its quant_scheme at post")
+    if source not in state.quantized:
+        return Constant(values, None, origin)
+    signs = 127 * values.sign().to(torch.int8)
+    return Constant(signs, values.flatten().abs().clamp_min(_SMALLEST) / 127, origin)
+
+
+_FUSING = ("conv", "depthwise", "linear", "add", "mul", "layer_norm")
 """Kinds that may bound their own output."""
 
 
@@ -311,4 +338,5 @@ RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     "constant_pad_nd": _pad,
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
+    "native_layer_norm": _layer_norm,
 }

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from sparsemod.graph.assembly import SHARING
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph, Operator
+from sparsemod.graph.normalization import normalization, normalized
 
 _BATCH = 64
 _EXACT_FLOAT32 = 2**24
@@ -82,13 +83,13 @@ def _step(graph: Graph, operator: Operator) -> _Step:
     inputs, output = [graph.activations[position] for position in operator.inputs], graph.activations[operator.output]
     weight = torch.empty(0) if operator.weight is None else operator.weight
     assert not weight.is_meta, "run needs a graph with values: lower it first"
-    bias = 0.0 if operator.bias is None else _per_channel(operator.bias, output)
+    bias = 0.0 if operator.bias is None else _per_output(operator, operator.bias, output)
     if operator.multiplier is None or operator.shift is None:
         if operator.weight_scale is not None:
             weight = weight * operator.weight_scale.reshape(-1, *[1] * (weight.dim() - 1))
         return _Step(operator, inputs, output, _channels_last(weight), None, bias)
     factor = operator.multiplier * torch.pow(2.0, -operator.shift.double())
-    factor = factor if operator.kind in ("add", "concat") else _per_channel(factor, output)
+    factor = factor if operator.kind in ("add", "concat") else _per_output(operator, factor, output)
     weight = _channels_last(weight.to(_exact_type(operator, weight, inputs[0])))
     return _Step(operator, inputs, output, weight, factor, 0.5 if operator.bias is None else bias * factor + 0.5)
 
@@ -139,6 +140,9 @@ def _float(step: _Step, inputs: list[Tensor]) -> Tensor:
             return inputs[0].softmax(-1)
         case "function":
             return FUNCTIONS[operator.function](inputs[0], *operator.arguments)
+        case "layer_norm":
+            shape = operator.options["shape"]
+            return F.layer_norm(inputs[0], shape, step.weight.reshape(shape), None, *operator.arguments)
         case "avg_pool":
             return _sum_of_products(operator, step.weight, inputs[0]) / math.prod(operator.options["kernel"])
         case _:
@@ -148,6 +152,10 @@ def _float(step: _Step, inputs: list[Tensor]) -> Tensor:
 def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
     """The formula of `network`, without the zero points."""
     match step.operator.kind:
+        case "layer_norm":
+            (eps,), shape = step.operator.arguments, step.operator.options["shape"]
+            constants = normalization(math.prod(shape), eps, step.inputs[0].scale)
+            result = normalized(inputs[0], len(shape), constants).mul_(step.weight.reshape(shape)).mul_(factor)
         case "add":
             result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
         case "concat":
@@ -246,8 +254,10 @@ def _kept(x: Tensor, activation: Activation) -> Tensor:
     return x if activation.itemsize == 4 else (x + activation.zero_point).to(torch.int8)
 
 
-def _per_channel(values: Tensor, like: Activation) -> Tensor:
-    """(C,) shaped to be broadcast to (N, C, ...)."""
+def _per_output(operator: Operator, values: Tensor, like: Activation) -> Tensor:
+    """(C,) shaped to be broadcast to (N, C, ...); of a layer normalization to its last axes."""
+    if operator.kind == "layer_norm":
+        return values.reshape(operator.options["shape"])
     return values.reshape(-1, *[1] * (len(like.shape) - 1))
 
 

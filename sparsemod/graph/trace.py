@@ -20,10 +20,10 @@ from sparsemod.graph.record import Call, evaluating, record, scope
 from sparsemod.graph.rules import RULES
 
 _SUPPORTED = (
-    "convolutions over one or two axes, linear layers, batch norm, ReLU and hardtanh, functions of one element "
-    f"({', '.join(name for name in FUNCTIONS if name != 'gelu_tanh')}), softmax over the last axis, max, average and "
-    "adaptive average pooling, additions, products, concatenation of channels, upsampling to the nearest, dropout, "
-    "zero padding, permuting and reshaping"
+    "convolutions over one or two axes, linear layers, batch and layer norm, ReLU and hardtanh, functions of one "
+    f"element ({', '.join(name for name in FUNCTIONS if name != 'gelu_tanh')}), softmax over the last axis, "
+    "max, average and adaptive average pooling, additions, products, concatenation of channels, upsampling to the "
+    "nearest, dropout, zero padding, permuting and reshaping"
 )
 
 WEIGHT_BITS = (8, 4, 2)

@@ -326,3 +326,20 @@ def test_the_makefile_tests_the_network(tmp_path: Path) -> None:
     export(linear(3, 2, 0, 0, 0), tmp_path / "net")
     done = subprocess.run(["make", "-C", str(tmp_path / "net"), "test"], capture_output=True, text=True, check=True)
     assert "8 of 8 vectors identical" in done.stdout
+
+
+@needs_compiler
+@pytest.mark.parametrize("shape", [(3, 1), (8,), (2, 3, 5), (2048,)])
+@pytest.mark.parametrize("spread", [1.0, 1e-6])
+def test_layer_norm_is_exact_at_its_limits(tmp_path: Path, shape: tuple[int, ...], spread: float) -> None:
+    """One element as far from the others as can be; equal ones; a deviation far below eps."""
+    torch.manual_seed(0)
+    module = nn.LayerNorm(shape[-1])
+    nn.init.normal_(module.weight)
+    graph = lower(module, [spread * torch.randn(8, *shape)])
+    vectors = torch.randint(-128, 128, (8, *shape), dtype=torch.int8)
+    vectors[0], vectors[1], vectors[2] = -128, 127, 127
+    vectors[2].view(-1)[0] = -128
+    vectors[3:6] //= 64
+    export(graph, tmp_path / "net", vectors)
+    assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))

@@ -62,3 +62,27 @@ def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_pa
     for seed in range(start, start + 50):
         check(Random(seed), tmp_path / f"net{seed}")
         check(narrow(Random(seed), seed), tmp_path / f"narrow{seed}")
+
+
+def check_onnx(seed: int, path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
+    pytest.importorskip("onnxruntime", reason="the comparison needs onnxruntime: 'sparsemod[export]'")
+    from sparsemod.export import onnx, onnx_check
+
+    module = Random(seed)
+    graph = lower(module, [torch.randn(16, *module.shape)], "none" if seed % 5 == 0 else "post")
+    onnx.export(graph, path)
+    found = onnx_check.check(path, graph)
+    assert found.ok, [layer for layer in found.layers if not layer.ok]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_network_is_within_one_step_in_onnx(seed: int, tmp_path: Path) -> None:
+    check_onnx(seed, tmp_path / "net.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(100, 600, 50))
+def test_five_hundred_random_networks_are_within_one_step_in_onnx(start: int, tmp_path: Path) -> None:
+    for seed in range(start, start + 50):
+        check_onnx(seed, tmp_path / f"net{seed}.onnx")

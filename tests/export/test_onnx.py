@@ -15,10 +15,12 @@ from sparsemod import load
 from sparsemod.cli import main
 from sparsemod.compress.quantize import lower
 from sparsemod.errors import InputError
+from sparsemod.export import layer, onnx_kinds
 from sparsemod.export import onnx as sparsemod_onnx
-from sparsemod.export.onnx import OPSET, export
+from sparsemod.export.onnx import KINDS, OPSET, export
 from sparsemod.export.onnx_check import Comparison, check
 from sparsemod.graph import Activation, Graph, Operator, trace
+from sparsemod.graph.functions import FUNCTIONS
 
 onnx = pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the comparison needs onnxruntime: 'sparsemod[export]'")
@@ -117,6 +119,60 @@ def test_unequal_padding_is_on_the_right_side(tmp_path: Path) -> None:
     assert compared(int8(Shifted(), 1, 5, 6), tmp_path / "net.onnx").ok
     (conv,) = (node for node in onnx.load(tmp_path / "net.onnx").graph.node if node.op_type == "Conv")
     assert [list(attribute.ints) for attribute in conv.attribute if attribute.name == "pads"] == [[0, 3, 1, 0]]
+
+
+class Moved(nn.Module):
+    """Everything that hands on numbers or puts them in other places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(F.relu(F.pad(x, (1, 0, 2, 3))), scale_factor=(2, 3))
+        return torch.cat([x.permute(0, 3, 1, 2), x.transpose(1, 3).transpose(2, 3)], 1)
+
+
+def test_what_moves_numbers_is_exact(tmp_path: Path) -> None:
+    graph = int8(Moved(), 2, 4, 5)
+    assert {operator.kind for operator in graph.operators} == {"relu", "pad", "upsample", "permute", "concat"}
+    found = compared(graph, tmp_path / "net.onnx")
+    assert (found.whole.largest, found.whole.same) == (0, 1)
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation, and a share of attention, on a signal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.norm, self.inner = nn.AdaptiveAvgPool1d(1), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.norm(self.pool(x).flatten(1)).sigmoid()
+        return self.inner(x * gate[..., None]) * x.softmax(-1)
+
+
+def test_products_and_norms_are_within_one_step(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = int8(Gated(), 3, 8)
+    assert {"avg_pool", "depthwise", "function", "mul", "softmax"} < {operator.kind for operator in graph.operators}
+    assert compared(graph, tmp_path / "net.onnx").ok
+
+
+FUNCTIONS_OF_ONE_ELEMENT = [
+    *(nn.Sigmoid(), nn.Tanh(), nn.Hardsigmoid(inplace=True), nn.Hardswish(), nn.SiLU(), nn.GELU(), nn.GELU("tanh")),
+    *(nn.LeakyReLU(), nn.LeakyReLU(0.3), nn.ELU(), nn.ELU(0.7), nn.SELU()),
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS_OF_ONE_ELEMENT, ids=str)
+def test_functions_are_their_tables(tmp_path: Path, function: nn.Module) -> None:
+    """All 256 inputs; float32 rounds hardly any of them to another step."""
+    x = (torch.arange(-128.0, 128.0) / 32)[:, None]
+    found = compared(lower(function, [x]), tmp_path / "int8.onnx", x)
+    assert found.ok and found.layers[0].same > 0.98
+    assert compared(lower(function, [x], "none"), tmp_path / "float.onnx", x).ok
+
+
+def test_every_kind_that_c_has_is_written() -> None:
+    assert set(KINDS) == set(layer.KINDS)
+    assert set(onnx_kinds.FUNCTIONS) == set(FUNCTIONS)
 
 
 def test_halves_are_one_step_apart(tmp_path: Path) -> None:

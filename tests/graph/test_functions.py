@@ -48,9 +48,15 @@ def test_function_is_that_of_pytorch(name: str) -> None:
         (nn.GELU("tanh"), "gelu_tanh", ()),
         (nn.LeakyReLU(0.2), "leaky_relu", (0.2,)),
         (nn.ELU(0.5, inplace=True), "elu", (0.5,)),
+        (nn.SELU(), "elu", (1.6732632423543772, 1.0507009873554805)),
     ],
 )
 def test_function_is_traced_with_its_arguments(module: nn.Module, name: str, arguments: tuple[float, ...]) -> None:
     [operator] = trace(module, (3, 4)).operators
     assert (operator.kind, operator.function, operator.arguments) == ("function", name, arguments)
     assert operator.name == f"{name}_0"
+
+
+def test_a_selu_is_an_elu_with_a_factor() -> None:
+    x = torch.linspace(-4, 4, 33)[None]
+    assert torch.equal(trace(nn.SELU(), (33,), "none")(x), F.selu(x))

@@ -30,6 +30,9 @@ class Random(nn.Module):
                 part.running_mean.normal_()
                 part.running_var.uniform_(0.5, 2)
                 nn.init.normal_(part.weight)
+            if isinstance(part, nn.LayerNorm) and part.elementwise_affine:
+                nn.init.normal_(part.weight)
+                nn.init.normal_(part.bias)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,7 +49,15 @@ class Random(nn.Module):
         channels, *spatial = shape
         wide = min(spatial, default=0) >= 4 and torch.Size(shape).numel() < 2000
         kinds = [self._layer] if wide or not spatial else []
-        kinds += [self._norm, self._function, self._residual, self._joined, self._gated, self._order]
+        kinds += [
+            lambda *_: self._layer_norm(shape),
+            self._norm,
+            self._function,
+            self._residual,
+            self._joined,
+            self._gated,
+            self._order,
+        ]
         kinds += [self._pool, self._pool, self._grown] if wide else []
         return self._one_of(*kinds)(channels, len(spatial))
 
@@ -66,6 +77,10 @@ class Random(nn.Module):
 
     def _norm(self, channels: int, axes: int) -> nn.Module:
         return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)[axes](channels)
+
+    def _layer_norm(self, shape: tuple[int, ...]) -> nn.Module:
+        axes = self._one_of(*range(1, len(shape) + 1))
+        return nn.LayerNorm(shape[-axes:], self._one_of(1e-5, 1e-3), self._one_of(True, True, False))
 
     def _function(self, channels: int, axes: int) -> nn.Module:
         bounded = [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-0.5, 1.5)]
