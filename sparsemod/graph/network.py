@@ -180,7 +180,7 @@ class Graph:
                 for key in ("weight", "weight_scale", "bias", "multiplier", "shift", "table")
             }
             options = {key: tuple(value) for key, value in row["options"].items()}
-            lists = {key: tuple(row[key]) for key in ("inputs", "arguments")}
+            lists = {key: tuple(row.get(key, ())) for key in ("inputs", "arguments")}
             limits = {"low": float(row["low"]), "high": float(row["high"])}
             built.append(Operator(**{**row, **values, **lists, **limits, "options": options}))
         return cls(tuple(built), tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations))

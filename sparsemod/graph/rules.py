@@ -145,7 +145,7 @@ def _factors(state: Assembly, source: int, gamma: Tensor | None, values: Tensor)
     """The weights of a norm, one per output: in eight bits plus or minus 127, and all their digits are in the scale."""
     origin = Source("", "post" if source in state.static else "none")
     if gamma is not None:
-        origin = state.sources.get(id(gamma), Source("", state.scheme))
+        origin = replace(state.sources.get(id(gamma), Source("", state.scheme)), bits=8)
     if source in state.static and origin.scheme != "post":
         raise Unsupported("a norm of its own is int8 where its input is; leave its quant_scheme at post")
     if source not in state.quantized:
