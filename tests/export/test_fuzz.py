@@ -11,7 +11,7 @@ from sparsemod.compress.prune import prunable
 from sparsemod.compress.quantize import lower
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.export import export, verify
-from sparsemod.graph import run, trace
+from sparsemod.graph import Graph, run, trace
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
@@ -29,7 +29,7 @@ def narrow(module: Random, seed: int) -> Random:
     return module
 
 
-def check(module: Random, folder: Path) -> None:
+def check(module: Random, folder: Path, emulate: bool = False) -> Graph:
     x = torch.randn(16, *module.shape)
     real = trace(module, module.shape, "none")
     assert torch.allclose(run(real, x), module(x), atol=1e-5)
@@ -37,10 +37,21 @@ def check(module: Random, folder: Path) -> None:
     assert [operator.kind for operator in graph.operators] == [operator.kind for operator in traced.operators]
     assert plan(graph).size == plan(traced).size
     assert graph.macs == traced.macs
-    sparse_or_equal = model_size_bytes(graph) - model_size_bytes(traced)
-    assert sparse_or_equal <= 0
+    assert model_size_bytes(graph) <= model_size_bytes(traced)
     export(graph, folder)
-    assert all(found.ok for found in verify(folder, SANITIZERS)), [operator.name for operator in graph.operators]
+    found = verify(folder, SANITIZERS, emulate)
+    assert all(check.ok for check in found), [operator.name for operator in graph.operators]
+    return graph
+
+
+def check_onnx(graph: Graph, path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
+    pytest.importorskip("onnxruntime", reason="the comparison needs onnxruntime: 'sparsemod[export]'")
+    from sparsemod.export import onnx, onnx_check
+
+    onnx.export(graph, path)
+    found = onnx_check.check(path, graph)
+    assert found.ok, [layer for layer in found.layers if not layer.ok]
 
 
 @needs_compiler
@@ -55,34 +66,24 @@ def test_random_network_of_few_bits_is_the_same_everywhere(seed: int, tmp_path: 
     check(narrow(Random(seed), seed), tmp_path / "net")
 
 
+@pytest.mark.arm
+@pytest.mark.parametrize("seed", range(15, 30))
+def test_random_network_is_the_same_on_emulated_processors(seed: int, tmp_path: Path) -> None:
+    check(narrow(Random(seed), seed) if seed % 2 else Random(seed), tmp_path / "net", emulate=True)
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("start", range(100, 600, 50))
 def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_path: Path) -> None:
+    """Every fifth one has weights of few bits, as C and in ONNX Runtime."""
     for seed in range(start, start + 50):
-        check(Random(seed), tmp_path / f"net{seed}")
-        check(narrow(Random(seed), seed), tmp_path / f"narrow{seed}")
-
-
-def check_onnx(seed: int, path: Path) -> None:
-    pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
-    pytest.importorskip("onnxruntime", reason="the comparison needs onnxruntime: 'sparsemod[export]'")
-    from sparsemod.export import onnx, onnx_check
-
-    module = Random(seed)
-    graph = lower(module, [torch.randn(16, *module.shape)], "none" if seed % 5 == 0 else "post")
-    onnx.export(graph, path)
-    found = onnx_check.check(path, graph)
-    assert found.ok, [layer for layer in found.layers if not layer.ok]
+        graph = check(narrow(Random(seed), seed) if seed % 5 == 0 else Random(seed), tmp_path / f"net{seed}")
+        check_onnx(graph, tmp_path / f"net{seed}.onnx")
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_network_is_within_one_step_in_onnx(seed: int, tmp_path: Path) -> None:
-    check_onnx(seed, tmp_path / "net.onnx")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("start", range(100, 600, 50))
-def test_five_hundred_random_networks_are_within_one_step_in_onnx(start: int, tmp_path: Path) -> None:
-    for seed in range(start, start + 50):
-        check_onnx(seed, tmp_path / f"net{seed}.onnx")
+    module = Random(seed)
+    graph = lower(module, [torch.randn(16, *module.shape)], "none" if seed % 5 == 0 else "post")
+    check_onnx(graph, tmp_path / "net.onnx")
