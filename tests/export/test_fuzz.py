@@ -16,6 +16,10 @@ from sparsemod.graph import Graph, run, trace
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
 )
+needs_arm_tools = pytest.mark.skipif(
+    not all(map(shutil.which, ("cc", "nm", "arm-none-eabi-gcc", "qemu-system-arm"))),
+    reason="a C compiler, arm-none-eabi-gcc or qemu-system-arm is not installed",
+)
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -67,6 +71,7 @@ def test_random_network_of_few_bits_is_the_same_everywhere(seed: int, tmp_path: 
 
 
 @pytest.mark.arm
+@needs_arm_tools
 @pytest.mark.parametrize("seed", range(15, 30))
 def test_random_network_is_the_same_on_emulated_processors(seed: int, tmp_path: Path) -> None:
     check(narrow(Random(seed), seed) if seed % 2 else Random(seed), tmp_path / "net", emulate=True)
