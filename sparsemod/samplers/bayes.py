@@ -13,7 +13,7 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters, SearchSpace
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _RANDOM, _MUTATIONS = 64, 48, 160
+_SOBOL, _RANDOM, _MUTATIONS = 48, 32, 128
 """Candidates of the pool: the head of the Sobol sequence, random ones, and mutations of the front."""
 _LOCAL_ROUNDS, _LOCAL, _BEST = 2, 64, 10
 """Rounds of local search, each with this many mutations of the best candidates so far."""
