@@ -26,7 +26,7 @@ from sparsemod.space import Parameters, Value
 
 T = TypeVar("T")
 
-_GRAPHS, _COSTS = 300, 5_000
+_GRAPHS, _COSTS = 100, 2_000
 """How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
 
