@@ -70,11 +70,11 @@ class SerialExecutor(Executor):
 
 
 def process_pool(count: int) -> ProcessPoolExecutor:
-    """Worker processes, forked from a server that has loaded the libraries once, so that they share its memory."""
+    """Worker processes, forked from a server that has loaded PyTorch once, so that they share its memory."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["sparsemod.evaluate", "sparsemod.compress.pt2e"])
+        context.set_forkserver_preload(["sparsemod.evaluate"])
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
 
 

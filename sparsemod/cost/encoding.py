@@ -13,10 +13,8 @@ not zero: less if d is below 60 %, and the scale that `compress` chooses leaves 
 a trained network for digits d was 56 to 69 %, and base 3 no smaller in all: not worth a kernel that divides by weight.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -91,19 +89,20 @@ def _bound(operators: Sequence[Operator], zeros: int, name: str) -> int:
     A layer of z zeros and k other weights has at most k + ceil(z / most) runs. A zero thus saves the same part of the
     index wherever it lies, and its value: the least where values are smallest.
     """
-    bits = Fraction(0)
+    entry = _ENTRY.get(name, 1)
+    most: int = 2**entry - 1
+    parts = 0  # of a bit, `most` to one
     for operator in sorted(operators, key=_value_bits):
         assert operator.weight is not None
         count, value = operator.weight.numel(), _value_bits(operator)
         here = min(zeros, count)
         zeros -= here
-        bits += (count - here) * value + max(8 - value, 0)  # of the last byte a part may be empty
+        parts += most * ((count - here) * value + max(8 - value, 0))  # of the last byte a part may be empty
         if name == "bitmap":
-            bits += 8 * _nbytes(count, 1)
-            continue
-        most = 2 ** _ENTRY[name] - 1
-        bits += _ENTRY[name] * (count - here + Fraction(here + most - 1, most)) + 8 - _ENTRY[name]
-    return math.floor(bits / 8)
+            parts += most * 8 * _nbytes(count, 1)
+        else:
+            parts += entry * (most * (count - here) + here + most - 1) + most * (8 - entry)
+    return parts // (8 * most)
 
 
 def bits_per_weight(operator: Operator) -> int:

@@ -13,9 +13,9 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters, SearchSpace
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _RANDOM, _MUTATIONS = 48, 32, 128
+_SOBOL, _RANDOM, _MUTATIONS = 32, 32, 96
 """Candidates of the pool: the head of the Sobol sequence, random ones, and mutations of the front."""
-_LOCAL_ROUNDS, _LOCAL, _BEST = 2, 64, 10
+_LOCAL_ROUNDS, _LOCAL, _BEST = 2, 48, 10
 """Rounds of local search, each with this many mutations of the best candidates so far."""
 
 

@@ -12,7 +12,7 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study
 
-_POOL = 320
+_POOL = 256
 """Morphisms tried for each proposal."""
 
 
