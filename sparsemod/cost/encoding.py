@@ -22,9 +22,9 @@ import numpy as np
 
 from sparsemod.graph import Operator
 
-_ENTRY = {"runs4": 4, "runs8": 8}
-"""Bits of one run."""
-_INDEXES = ("bitmap", *_ENTRY)
+RUN_BITS = {"runs4": 4, "runs8": 8}
+"""Bits of one run, by encoding."""
+_INDEXES = ("bitmap", *RUN_BITS)
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def _bound(operators: Sequence[Operator], zeros: int, name: str) -> int:
         if name == "bitmap":
             bits += 8 * _nbytes(count, 1)
             continue
-        most = 2 ** _ENTRY[name] - 1
-        bits += _ENTRY[name] * (count - here + Fraction(here + most - 1, most)) + 8 - _ENTRY[name]
+        most = 2 ** RUN_BITS[name] - 1
+        bits += RUN_BITS[name] * (count - here + Fraction(here + most - 1, most)) + 8 - RUN_BITS[name]
     return math.floor(bits / 8)
 
 
@@ -124,7 +124,7 @@ def _nbytes(count: int, bits: int) -> int:
 def _index(nonzero: np.ndarray, name: str) -> np.ndarray:
     if name == "bitmap":
         return np.packbits(nonzero, bitorder="little")
-    return _packed(_runs(nonzero, 2 ** _ENTRY[name] - 1), _ENTRY[name])
+    return _packed(_runs(nonzero, 2 ** RUN_BITS[name] - 1), RUN_BITS[name])
 
 
 def _runs(nonzero: np.ndarray, most: int) -> np.ndarray:
