@@ -8,7 +8,7 @@ x: samples, (N, *input shape); y: class numbers, (N,).
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -60,7 +60,8 @@ class Tensors:
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
         """See `Split`."""
         if collate is not None:
-            yield from Samples(self, range(len(self))).batches(size, rng, collate)  # type: ignore[arg-type]
+            indexed = cast("Dataset[Any]", self)  # all that `Samples` asks of one is an index
+            yield from Samples(indexed, range(len(self))).batches(size, rng, collate)
             return
         order = None if rng is None else torch.randperm(len(self), generator=rng)
         for start in range(0, len(self), size):
@@ -224,4 +225,4 @@ def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.nd
 
 
 def _length(dataset: "Dataset[Any]") -> int:
-    return len(dataset)  # type: ignore[arg-type]
+    return len(dataset)  # type: ignore[arg-type]  # torch leaves it to subclasses

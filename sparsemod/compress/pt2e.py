@@ -15,7 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-for _name in ("torchao", "torch.utils._pytree"):  # they report CUDA extensions that a CPU build never has
+from sparsemod.compress.qat import rounding
+from sparsemod.errors import Infeasible
+from sparsemod.graph.trace import WEIGHT_BITS
+
+for _name in ("torchao", "torch.utils._pytree"):  # on import they report CUDA extensions that a CPU build never has
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 from torchao.quantization.pt2e.observer import MinMaxObserver, PerChannelMinMaxObserver  # noqa: E402
@@ -27,10 +31,6 @@ from torchao.quantization.pt2e.quantizer import (  # noqa: E402
     Quantizer,
     SharedQuantizationSpec,
 )
-
-from sparsemod.compress.qat import rounding  # noqa: E402
-from sparsemod.errors import Infeasible  # noqa: E402
-from sparsemod.graph.trace import WEIGHT_BITS  # noqa: E402
 
 _aten = torch.ops.aten
 _LAYERS = (_aten.conv1d.default, _aten.conv1d.padding, _aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
@@ -64,7 +64,7 @@ _FACTORS = [percent / 100 for percent in range(100, 4, -1)]
 """Scales that a weight of few bits tries, as shares of the one that reaches its largest value."""
 
 
-class FittedObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
+class FittedObserver(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao has no types
     """Chooses the scale of each channel that leaves the smallest squared error of its weights.
 
     With few bits the largest weight may be cut off for finer steps of all others. A ternary weight becomes zero below
@@ -190,7 +190,7 @@ def _finite(observer: MinMaxObserver) -> bool:
     return bool((observer.max_val - observer.min_val).isfinite().all())
 
 
-class Int8Quantizer(Quantizer):  # type: ignore[misc]
+class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
     """Says which tensors of an exported graph become int8: the scheme of TensorFlow Lite and CMSIS-NN."""
 
     def __init__(self, scheme: str, schemes: Mapping[str, str], bits: Mapping[str, int]) -> None:

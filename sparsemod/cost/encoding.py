@@ -20,9 +20,9 @@ import numpy as np
 
 from sparsemod.graph import Operator
 
-_ENTRY = {"runs4": 4, "runs8": 8}
-"""Bits of one run."""
-_INDEXES = ("bitmap", *_ENTRY)
+RUN_BITS = {"runs4": 4, "runs8": 8}
+"""Bits of one run, by encoding."""
+_INDEXES = ("bitmap", *RUN_BITS)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _bound(operators: Sequence[Operator], zeros: int, name: str) -> int:
     A layer of z zeros and k other weights has at most k + ceil(z / most) runs. A zero thus saves the same part of the
     index wherever it lies, and its value: the least where values are smallest.
     """
-    entry = _ENTRY.get(name, 1)
+    entry = RUN_BITS.get(name, 1)
     most: int = 2**entry - 1
     parts = 0  # of a bit, `most` to one
     for operator in sorted(operators, key=_value_bits):
@@ -123,7 +123,7 @@ def _nbytes(count: int, bits: int) -> int:
 def _index(nonzero: np.ndarray, name: str) -> np.ndarray:
     if name == "bitmap":
         return np.packbits(nonzero, bitorder="little")
-    return _packed(_runs(nonzero, 2 ** _ENTRY[name] - 1), _ENTRY[name])
+    return _packed(_runs(nonzero, 2 ** RUN_BITS[name] - 1), RUN_BITS[name])
 
 
 def _runs(nonzero: np.ndarray, most: int) -> np.ndarray:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sparsemod.cost import model_size_bytes, plan
+from sparsemod.cost.encoding import RUN_BITS
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.export import arm, artefact
@@ -158,7 +159,14 @@ def _decoders(layers: Sequence[Layer]) -> list[str]:
     used = sorted({(encoding.name, encoding.bits) for encoding in found})
     shared = [_text("kernels/reader.c")] if used else []
     names = [("value_1" if bits == 1 else "value", bits) for bits in sorted({bits for _, bits in used})]
-    return shared + [_filled(f"kernels/{name}.c", bits=bits) for name, bits in (*names, *used)]
+    return shared + [_decoder(name, bits) for name, bits in (*names, *used)]
+
+
+def _decoder(name: str, bits: int) -> str:
+    if name not in RUN_BITS:
+        return _filled(f"kernels/{name}.c", bits=bits)
+    entry = RUN_BITS[name]
+    return _filled("kernels/runs.c", bits=bits, entry=entry, most=2**entry - 1)
 
 
 def _filled(name: str, **values: object) -> str:

@@ -26,7 +26,7 @@ class _Recorder(TorchDispatchMode):
     """Writes down calls. One in place leaves a new value in an old tensor; later calls then read the new one."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch, partly typed
         self.calls: list[Call] = []
         self._overwritten: dict[int, tuple[Tensor, Tensor]] = {}
 

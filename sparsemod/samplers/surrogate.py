@@ -5,6 +5,7 @@ fitted from scratch on the first 10, 20, 30, ... trials and kept in between, so 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from sparsemod.cost.screen import Screen
 from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study
+
+if TYPE_CHECKING:
+    from botorch.models import SingleTaskGP
 
 _FLOOR = 1e-4
 """Errors below this are taken for it: the logarithm of zero is no number."""
@@ -68,7 +72,7 @@ class Surrogate:
 class Predictor:
     """Posterior of the log error at a given state of the study."""
 
-    def __init__(self, surrogate: Surrogate, study: Study, model: "torch.nn.Module", log_error: Array) -> None:
+    def __init__(self, surrogate: Surrogate, study: Study, model: "SingleTaskGP", log_error: Array) -> None:
         self._surrogate, self._study, self._model = surrogate, study, model
         self._mean, self._spread = log_error.mean(), _spread(log_error)
 
@@ -76,7 +80,7 @@ class Predictor:
         """Mean and standard deviation of the log error, (P,) each, without observation noise."""
         x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
         with torch.no_grad():
-            posterior = self._model.posterior(x)  # type: ignore[operator]
+            posterior = self._model.posterior(x)
         mean = posterior.mean.squeeze(-1).numpy()
         deviation = posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1).numpy()
         return mean * self._spread + self._mean, deviation * self._spread
@@ -93,21 +97,20 @@ def _hyperparameters(x: torch.Tensor, y: torch.Tensor) -> Mapping[str, torch.Ten
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def _conditioned(x: torch.Tensor, y: torch.Tensor, hyperparameters: Mapping[str, torch.Tensor]) -> "torch.nn.Module":
+def _conditioned(x: torch.Tensor, y: torch.Tensor, hyperparameters: Mapping[str, torch.Tensor]) -> "SingleTaskGP":
     model = _gp(x, y)
     model.load_state_dict(hyperparameters)
     return model.eval()
 
 
-def _gp(x: torch.Tensor, y: torch.Tensor) -> "torch.nn.Module":
+def _gp(x: torch.Tensor, y: torch.Tensor) -> "SingleTaskGP":
     import warnings
 
     from botorch.models import SingleTaskGP
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # inputs are scaled to about [0, 1], not checked to be
-        model: torch.nn.Module = SingleTaskGP(x, y, outcome_transform=None)
-    return model
+        return SingleTaskGP(x, y, outcome_transform=None)
 
 
 def _spread(values: Array) -> float:

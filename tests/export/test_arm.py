@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_c import Everything, int8, member, pruned  # the networks that are tried on the host
+from problems.exported import every_operator, int8, member  # the networks that are tried on the host
 from test_verify import forge
 from torch import nn
 
@@ -59,8 +59,7 @@ def test_members_of_the_space_are_bit_identical_on_every_core(tmp_path: Path, se
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_every_operator_is_bit_identical_on_every_core(tmp_path: Path, share: float) -> None:
-    torch.manual_seed(1)
-    graph = int8(pruned(Everything(), share), 2, 9, 10)
+    graph = every_operator(share)
     export(graph, tmp_path / "net")
     require_same_everywhere(graph, verify(tmp_path / "net"))
 

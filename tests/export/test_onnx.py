@@ -1,59 +1,20 @@
-"""Exported ONNX is the network that was scored: every layer within one step, in ONNX Runtime."""
+"""What an ONNX file holds of the network it was exported from, and what is not exported."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_c import SHAPE, Everything, int8, member, pruned
+from problems.exported import SHAPE, Everything, int8, member
+from problems.onnx_files import compared, halved, initializers, onnx, onnxruntime, operators
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsemod import load
-from sparsemod.cli import main
 from sparsemod.compress.quantize import lower
 from sparsemod.errors import InputError
-from sparsemod.export import layer, onnx_kinds
-from sparsemod.export import onnx as sparsemod_onnx
-from sparsemod.export.onnx import KINDS, OPSET, export
-from sparsemod.export.onnx_check import Comparison, check
+from sparsemod.export.onnx import OPSET, export
 from sparsemod.graph import Activation, Graph, Operator, trace
-from sparsemod.graph.functions import FUNCTIONS
-
-onnx = pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
-onnxruntime = pytest.importorskip("onnxruntime", reason="the comparison needs onnxruntime: 'sparsemod[export]'")
-
-
-def compared(graph: Graph, path: Path, vectors: Tensor | None = None) -> Comparison:
-    """What ONNX Runtime makes of the exported graph."""
-    export(graph, path)
-    return check(path, graph, vectors)
-
-
-def operators(path: Path) -> list[str]:
-    """Kinds of the nodes of a file, in order."""
-    return [node.op_type for node in onnx.load(path).graph.node]
-
-
-def initializers(path: Path) -> dict[str, np.ndarray]:
-    """Constants of a file by name."""
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-
-
-def halved() -> Graph:
-    """y = x / 2 in whole steps."""
-    operator = Operator(
-        *("linear", "fc", (0,), 1),
-        weight=torch.ones(1, 1, dtype=torch.int8),
-        weight_scale=torch.ones(1),
-        multiplier=torch.tensor([1], dtype=torch.int32),
-        shift=torch.tensor([1], dtype=torch.int32),
-        low=-128.0,
-        high=127.0,
-    )
-    return Graph((operator,), (Activation((1,), 1, 1.0), Activation((1,), 1, 2.0)))
 
 
 @pytest.mark.parametrize("bits", [4, 2])
@@ -67,134 +28,6 @@ def test_weights_of_few_bits_are_int8_in_the_file(tmp_path: Path, bits: int) -> 
         values for values in initializers(tmp_path / "net.onnx").values() if values.dtype == np.int8 and values.ndim > 1
     ]
     assert weights and max(int(np.abs(values).max()) for values in weights) == 2 ** (bits - 1) - 1
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_members_of_the_space_are_within_one_step_per_layer(tmp_path: Path, seed: int) -> None:
-    graph = member(seed)
-    found = compared(graph, tmp_path / "net.onnx")
-    assert found.ok and found.vectors == 64
-    assert [layer.name for layer in found.layers] == [operator.name for operator in graph.operators]
-    assert max(layer.largest for layer in found.layers) <= 1
-    assert min(layer.same for layer in found.layers) > 0.9
-    assert found.agreement > 0.95
-
-
-@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_every_operator_is_within_one_step(tmp_path: Path, share: float) -> None:
-    torch.manual_seed(1)
-    graph = int8(pruned(Everything(), share), 2, 9, 10)
-    kinds = {operator.kind for operator in graph.operators}
-    assert kinds == {"conv", "depthwise", "linear", "max_pool", "avg_pool", "add", "relu", "reshape"}
-    assert compared(graph, tmp_path / "net.onnx").ok
-    assert check(tmp_path / "net.onnx", graph, optimize=True).ok
-
-
-def test_a_signal_has_one_axis(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    layers = [nn.Conv1d(3, 6, 4, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 4, 3, stride=2, dilation=2)]
-    graph = int8(nn.Sequential(*layers, nn.AvgPool1d(2), nn.Flatten(), nn.Linear(4, 3)), 3, 17)
-    assert compared(graph, tmp_path / "net.onnx").ok
-
-
-@pytest.mark.parametrize(
-    "pool",
-    [nn.MaxPool2d((2, 3), (1, 2), (1, 1), (2, 1)), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.MaxPool2d(2, 2, 1, 4),
-     nn.MaxPool2d(3, 3, 0, 3, ceil_mode=True)],
-)  # fmt: skip
-def test_max_pools_see_the_same_windows(tmp_path: Path, pool: nn.Module) -> None:
-    assert compared(int8(pool, 2, 12, 11), tmp_path / "net.onnx").whole.same == 1
-
-
-def test_unequal_padding_is_on_the_right_side(tmp_path: Path) -> None:
-    class Shifted(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 2, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.conv(F.pad(x, (3, 0, 0, 1)))
-
-    torch.manual_seed(0)
-    assert compared(int8(Shifted(), 1, 5, 6), tmp_path / "net.onnx").ok
-    (conv,) = (node for node in onnx.load(tmp_path / "net.onnx").graph.node if node.op_type == "Conv")
-    assert [list(attribute.ints) for attribute in conv.attribute if attribute.name == "pads"] == [[0, 3, 1, 0]]
-
-
-class Moved(nn.Module):
-    """Everything that hands on numbers or puts them in other places."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(F.relu(F.pad(x, (1, 0, 2, 3))), scale_factor=(2, 3))
-        return torch.cat([x.permute(0, 3, 1, 2), x.transpose(1, 3).transpose(2, 3)], 1)
-
-
-def test_what_moves_numbers_is_exact(tmp_path: Path) -> None:
-    graph = int8(Moved(), 2, 4, 5)
-    assert {operator.kind for operator in graph.operators} == {"relu", "pad", "upsample", "permute", "concat"}
-    found = compared(graph, tmp_path / "net.onnx")
-    assert (found.whole.largest, found.whole.same) == (0, 1)
-
-
-class Gated(nn.Module):
-    """Squeeze and excitation, and a share of attention, on a signal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool, self.norm, self.inner = nn.AdaptiveAvgPool1d(1), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = self.norm(self.pool(x).flatten(1)).sigmoid()
-        return self.inner(x * gate[..., None]) * x.softmax(-1)
-
-
-def test_products_and_norms_are_within_one_step(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    graph = int8(Gated(), 3, 8)
-    assert {"avg_pool", "depthwise", "function", "mul", "softmax"} < {operator.kind for operator in graph.operators}
-    assert compared(graph, tmp_path / "net.onnx").ok
-
-
-FUNCTIONS_OF_ONE_ELEMENT = [
-    *(nn.Sigmoid(), nn.Tanh(), nn.Hardsigmoid(inplace=True), nn.Hardswish(), nn.SiLU(), nn.GELU(), nn.GELU("tanh")),
-    *(nn.LeakyReLU(), nn.LeakyReLU(0.3), nn.ELU(), nn.ELU(0.7), nn.SELU()),
-]
-
-
-@pytest.mark.parametrize("function", FUNCTIONS_OF_ONE_ELEMENT, ids=str)
-def test_functions_are_their_tables(tmp_path: Path, function: nn.Module) -> None:
-    """All 256 inputs; float32 rounds hardly any of them to another step."""
-    x = (torch.arange(-128.0, 128.0) / 32)[:, None]
-    found = compared(lower(function, [x]), tmp_path / "int8.onnx", x)
-    assert found.ok and found.layers[0].same > 0.98
-    assert compared(lower(function, [x], "none"), tmp_path / "float.onnx", x).ok
-
-
-def test_every_kind_that_c_has_is_written() -> None:
-    assert set(KINDS) == set(layer.KINDS)
-    assert set(onnx_kinds.FUNCTIONS) == set(FUNCTIONS)
-
-
-def test_halves_are_one_step_apart(tmp_path: Path) -> None:
-    """-1.5, -0.5, 0, 0.5, 1.5, 2.5 are -1, 0, 0, 1, 2, 3 rounded up, and -2, 0, 0, 0, 2, 2 rounded to even."""
-    found = compared(halved(), tmp_path / "net.onnx", torch.tensor([[-3.0], [-1.0], [0.0], [1.0], [3.0], [5.0]]))
-    (layer,) = found.layers
-    assert (layer.name, layer.kind, layer.largest, layer.same, layer.ok) == ("fc", "linear", 1, 0.5, True)
-    assert (found.whole.largest, found.whole.same, found.agreement, found.vectors) == (1, 0.5, 1, 6)
-
-
-def test_a_wrong_layer_is_found_and_no_other(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    graph = int8(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)), 1, 4, 4)
-    path = tmp_path / "net.onnx"
-    export(graph, path)
-    changed = onnx.load(path)
-    (bias,) = (tensor for tensor in changed.graph.initializer if tensor.name == "0.bias.integers")
-    bias.raw_data = (np.frombuffer(bias.raw_data, np.int32) + 1000).tobytes()
-    onnx.save(changed, path)
-    found = check(path, graph)
-    assert [layer.ok for layer in found.layers] == [False, True, True]
-    assert not found.ok and found.layers[0].largest > 1
 
 
 def test_weights_are_the_int8_values_and_scales_of_the_network(tmp_path: Path) -> None:
@@ -354,73 +187,3 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         export(halved(), tmp_path / "file" / "net.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.parametrize("content", [b"", b"no ONNX", b"cut"])
-def test_damaged_files_are_an_error(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "net.onnx"
-    export(halved(), path)
-    path.write_bytes(path.read_bytes()[:-40] if content == b"cut" else content)
-    with pytest.raises(InputError, match=r"net\.onnx is damaged, or no ONNX file"):
-        check(path, halved())
-
-
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"net\.onnx cannot be read: No such file"):
-        check(tmp_path / "net.onnx", halved())
-
-
-def test_a_file_of_another_network_is_an_error(tmp_path: Path) -> None:
-    export(halved(), tmp_path / "net.onnx")
-    with pytest.raises(InputError, match=r"net\.onnx is not of this network: .*other\.int8"):
-        check(tmp_path / "net.onnx", halved().renamed(["other"]))
-
-
-@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    export(halved(), tmp_path / "net.onnx")
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"{package} is not installed.*pip install 'sparsemod\[export\]'"):
-        check(tmp_path / "net.onnx", halved())
-
-
-# --- command line ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=["post", "none"])
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of the smallest problem, with convolutions; int8 or float."""
-    here = tmp_path_factory.mktemp("study")
-    tiny = Path(__file__).parents[1] / "problems" / "tiny.py"
-    (here / "config.cfg").write_text(
-        f"[PROBLEM]\nproblem = {tiny}:problem\n[TRAIN]\nname = tiny\nroot = {here}\nr1 = 1\nr2 = 0\nr3 = 0\n"
-        f"epochs1 = 1\nquant_scheme = {request.param}\n[RUN]\nexecutor = serial\n"
-    )
-    assert main(["search", str(here / "config.cfg")]) == 0
-    return here / "tiny"
-
-
-def test_export_writes_and_compares(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trial, net = load(study).pareto_front()[0], tmp_path / "net.onnx"
-    command = ["export", str(study), str(trial.number), "--to", "onnx", "--out", str(net)]
-    assert main(command) == 0
-    text = capsys.readouterr().out
-    assert f"wrote {net} ({net.stat().st_size:,} bytes)" in text
-    assert text.count(" ok\n") == len(load(study).load_model(trial.number).operators)
-    assert "whole network" in text and "same class 100.00%" in text and "64 inputs" in text
-    assert main(command) == 2
-    assert "never overwrites" in capsys.readouterr().err
-
-
-def test_a_layer_that_differs_exits_1(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kinds = {
-        **sparsemod_onnx.KINDS,
-        "linear": lambda draft, name, *_: draft.node("Neg", [right(draft, name, *_)], name),
-    }
-    right = sparsemod_onnx.KINDS["linear"]
-    monkeypatch.setattr(sparsemod_onnx, "KINDS", kinds)
-    number = load(study).pareto_front()[0].number
-    assert main(["export", str(study), str(number), "--to", "onnx", "--out", str(tmp_path / "net.onnx")]) == 1
-    assert "DIFFERENT" in capsys.readouterr().out

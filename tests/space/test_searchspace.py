@@ -1,8 +1,8 @@
+"""Search spaces: members, conditions, encodings, and definitions that are refused."""
+
 import copy
-import logging
 import math
 import pickle
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -123,71 +123,10 @@ def test_space_survives_pickling_and_equals_its_copy(space: SearchSpace) -> None
     assert hash(twin) == hash(space)
 
 
-@pytest.mark.parametrize(
-    "parameter",
-    [Int(3, 9), Int(-2, 2), Int(5, 5), Choice(("a", "b", "c")), Choice((True, False)), Choice((7,))],
-    ids=str,
-)
-def test_from_unit_gives_every_value_an_equal_share(parameter: Int | Choice) -> None:
-    values = parameter.options if isinstance(parameter, Choice) else range(parameter.low, parameter.high + 1)
-    count = 100 * len(values)
-    found = Counter(parameter.from_unit((index + 0.5) / count) for index in range(count))
-    assert found == dict.fromkeys(values, 100)
-
-
-def test_from_unit_on_a_log_scale_covers_every_value_and_halves_by_ratio() -> None:
-    parameter = Int(1, 64, log=True)
-    found = [parameter.from_unit(unit) for unit in np.linspace(0, 1, 5_000, endpoint=False)]
-    assert sorted(set(found)) == list(range(1, 65))
-    assert found == sorted(found)
-    assert parameter.from_unit(0.5) == round(math.sqrt(0.5 * 64.5))
-    assert Int(4, 4, log=True).from_unit(0.99) == 4
-
-
-@pytest.mark.parametrize(
-    "parameter", [Int(1, 8), Int(1, 8, log=True), Float(0.5, 2), Float(0.5, 2, log=True)], ids=repr
-)
-def test_ends_of_the_unit_interval_are_the_bounds(parameter: Int | Float) -> None:
-    assert parameter.from_unit(0) == parameter.low
-    assert parameter.from_unit(1) == parameter.high
-
-
-def test_middle_of_a_real_range_is_arithmetic_or_geometric() -> None:
-    assert Float(1e-4, 1e-2).from_unit(0.5) == 0.00505
-    assert Float(1e-4, 1e-2, log=True).from_unit(0.5) == 0.001
-    assert Float(2.5, 2.5).from_unit(0.3) == 2.5
-
-
-def test_encoding_of_each_kind() -> None:
-    assert Int(2, 6).encode(3) == [0.25]
-    assert Int(1, 16, log=True).encode(4) == [pytest.approx(0.5)]
-    assert Float(1e-4, 1, log=True).encode(1e-3) == [pytest.approx(0.25)]
-    assert Int(5, 5).encode(5) == [0.5]
-    assert Choice(("a", "b", "c")).encode("b") == [0, 1, 0]
-    assert Choice((False, True)).encode(True) == [1]
-    assert Choice(("only",)).encode("only") == [0]
-
-
 def test_inactive_parameters_are_encoded_in_the_middle() -> None:
     sample = {"depth": 1, "filters_1": 64, "learning_rate": 1e-4}
     assert CNN.width == 1 + 3 + 3 + 1 + 1
     assert CNN.encode(sample).tolist() == [0, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0]
-
-
-@pytest.mark.parametrize("parameter", [Int(1, 8), Float(0.0, 1.0), Float(1e-4, 1e-1, log=True)], ids=repr)
-@pytest.mark.parametrize("end", ["low", "high"])
-def test_mutation_moves_away_from_a_bound(parameter: Int | Float, end: str) -> None:
-    rng = np.random.default_rng(0)
-    value = getattr(parameter, end)
-    children = [parameter.mutate(value, rng) for _ in range(200)]
-    assert value not in children
-    assert all(child in parameter for child in children)
-
-
-def test_mutation_prefers_near_values() -> None:
-    rng = np.random.default_rng(0)
-    steps = [abs(Int(1, 100).mutate(50, rng) - 50) for _ in range(500)]
-    assert np.median(steps) < 25  # a uniform draw would have 25
 
 
 def test_mutation_passes_over_parameters_of_one_value() -> None:
@@ -243,28 +182,6 @@ def test_mistakes_are_found_all_together_in_the_order_given() -> None:
     assert CNN.mistakes({"depth": 2, "filters_1": 1, "learning_rate": 1e-3}) == [
         "filters_2 is missing; it must be a whole number from 1 to 64"
     ]
-
-
-@pytest.mark.parametrize(
-    ("value", "parameter"),
-    [
-        (True, Int(0, 1)),
-        ("1", Int(0, 1)),
-        (1.0, Int(0, 1)),
-        (True, Float(0, 1)),
-        (math.inf, Float(0, 1)),
-        (None, Float(0, 1)),
-        (1, Choice((True, False))),
-        (True, Choice((0, 1))),
-        ("", Choice(("a",))),
-    ],
-)
-def test_value_of_another_kind_is_not_contained(value: object, parameter: Parameter) -> None:
-    assert value not in parameter
-
-
-def test_whole_number_is_a_real_number() -> None:
-    assert 1 in Float(0, 2)
 
 
 def test_numpy_numbers_of_a_users_morphism_are_members_and_become_python_numbers() -> None:
@@ -353,104 +270,3 @@ def test_space_is_a_mapping_that_its_source_cannot_change() -> None:
     assert list(space) == ["a"]
     assert len(space) == 1
     assert space["a"] == Int(1, 2)
-
-
-@pytest.fixture(autouse=True)
-def quiet_ax(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.ERROR, logger="ax")
-
-
-def test_ax_parameters_keep_bounds_scale_and_values() -> None:
-    from ax.core import search_space as ax
-    from ax.core.parameter import ChoiceParameter, FixedParameter, ParameterType, RangeParameter
-
-    space = SearchSpace.from_ax(
-        ax.SearchSpace(
-            [
-                RangeParameter("layers", ParameterType.INT, 1, 5),
-                RangeParameter("filters", ParameterType.INT, 1, 64, log_scale=True),
-                RangeParameter("dropout", ParameterType.FLOAT, 0, 0.5),
-                RangeParameter("rate", ParameterType.FLOAT, 1e-4, 1e-1, log_scale=True),
-                ChoiceParameter("kind", ParameterType.STRING, ["conv", "pool"], is_ordered=False, sort_values=False),
-                ChoiceParameter("bias", ParameterType.BOOL, [False, True], is_ordered=True, sort_values=True),
-                FixedParameter("epochs", ParameterType.INT, 10),
-            ]
-        )
-    )
-    assert space == SearchSpace(
-        {
-            "layers": Int(1, 5),
-            "filters": Int(1, 64, log=True),
-            "dropout": Float(0.0, 0.5),
-            "rate": Float(1e-4, 1e-1, log=True),
-            "kind": Choice(("conv", "pool")),
-            "bias": Choice((False, True)),
-            "epochs": Choice((10,)),
-        }
-    )
-
-
-@pytest.mark.parametrize("kind", ["SearchSpace", "HierarchicalSearchSpace"])
-def test_hierarchical_ax_parameters_become_conditions_on_parents_that_stand_before_them(kind: str) -> None:
-    from ax.core import search_space as ax
-    from ax.core.parameter import ChoiceParameter, FixedParameter, ParameterType, RangeParameter
-
-    space = SearchSpace.from_ax(
-        getattr(ax, kind)(
-            [
-                RangeParameter("width", ParameterType.INT, 1, 9),
-                ChoiceParameter(
-                    "depth", ParameterType.INT, [1, 2], is_ordered=True, sort_values=True, dependents={2: ["width"]}
-                ),
-                FixedParameter("root", ParameterType.STRING, "cnn", dependents={"cnn": ["depth", "rate"]}),
-                RangeParameter("rate", ParameterType.FLOAT, 0, 1),
-            ]
-        )
-    )
-    assert space == SearchSpace(
-        {
-            "root": Choice(("cnn",)),
-            "rate": Float(0.0, 1.0, when={"root": ("cnn",)}),
-            "depth": Choice((1, 2), when={"root": ("cnn",)}),
-            "width": Int(1, 9, when={"depth": (2,)}),
-        }
-    )
-    assert space.contains({"root": "cnn", "rate": 0.5, "depth": 1})
-    assert not space.contains({"root": "cnn", "rate": 0.5, "depth": 2})
-
-
-def test_ax_constraints_are_refused_with_the_way_out() -> None:
-    from ax.core import search_space as ax
-    from ax.core.parameter import ParameterType, RangeParameter
-    from ax.core.parameter_constraint import ParameterConstraint
-
-    parameters = [RangeParameter(name, ParameterType.INT, 1, 5) for name in ("a", "b")]
-    constrained = ax.SearchSpace(parameters, parameter_constraints=[ParameterConstraint(inequality="a + b <= 6")])
-    with pytest.raises(InputError, match=r"parameter constraints.*Infeasible\(reason\)"):
-        SearchSpace.from_ax(constrained)
-
-
-def test_ax_parameter_of_an_unknown_kind_is_named() -> None:
-    from ax.core import search_space as ax
-    from ax.core.parameter import DerivedParameter, ParameterType, RangeParameter
-
-    derived = DerivedParameter("twice", ParameterType.FLOAT, expression_str="2 * a")
-    with pytest.raises(InputError, match=r"DerivedParameter\(name='twice'.*a kind sparsemod does not know"):
-        SearchSpace.from_ax(ax.SearchSpace([RangeParameter("a", ParameterType.FLOAT, 0, 1), derived]))
-
-
-def test_circular_ax_space_is_refused() -> None:
-    from ax.core import search_space as ax
-    from ax.core.parameter import ChoiceParameter, ParameterType
-
-    circle = [
-        ChoiceParameter(name, ParameterType.INT, [1, 2], is_ordered=True, sort_values=True, dependents={1: [child]})
-        for name, child in (("a", "b"), ("b", "a"))
-    ]
-    with pytest.raises(InputError, match="circular: a, b depend on each other"):
-        SearchSpace.from_ax(ax.SearchSpace(circle))
-
-
-def test_what_is_no_space_is_refused() -> None:
-    with pytest.raises(InputError, match="the space is a dict; it must be a SearchSpace of sparsemod or of Ax"):
-        SearchSpace.from_ax({"a": Int(1, 2)})  # type: ignore[arg-type]

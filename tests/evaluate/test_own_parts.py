@@ -1,0 +1,123 @@
+"""The parts of an evaluation that a problem may replace: training, collation, costs, the objective."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from problems.trials import DATA, PARAMETERS, TINY, WEIGHTS, candidate, configured
+from torch import nn
+
+from sparsemod.data import Batch
+from sparsemod.errors import Infeasible
+from sparsemod.evaluate import data_of, evaluate, random_seed
+from sparsemod.problem import Problem
+from sparsemod.space import Int, Parameters, SearchSpace
+from sparsemod.study import Candidate
+
+
+def test_custom_training_gets_all_it_needs() -> None:
+    seen: dict[str, Any] = {}
+
+    def train(
+        _: nn.Module, split: Any, parameters: Parameters, epochs: int, rng: Any, after: Any, collate: Any
+    ) -> None:
+        seen.update(split=split, parameters=parameters, epochs=epochs, seed=rng.initial_seed(), collate=collate)
+        after(1, 1)
+
+    outcome = evaluate(candidate(3, epochs=5), configured(replace(TINY, train=train), seed=2))
+    assert outcome.trial.status == "complete", outcome.trial.reason
+    assert seen["split"] is data_of(replace(TINY, train=train)).train
+    assert seen["parameters"] == PARAMETERS
+    assert (seen["epochs"], seen["seed"], seen["collate"]) == (5, random_seed(2, 3), None)
+    assert outcome.weights is not None
+    kernels = [tensor for tensor in outcome.weights.values() if tensor.dim() >= 2]
+    assert sum(int((kernel == 0).sum()) for kernel in kernels) == WEIGHTS // 2  # `after` is the pruning ramp
+
+
+def test_training_parameters_that_the_space_leaves_out_have_defaults() -> None:
+    seen: list[Parameters] = []
+    small = SearchSpace({"units": Int(1, 9)})
+    problem = Problem(
+        small,
+        lambda parameters, shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(36, classes)),
+        lambda: DATA,
+        train=lambda network, split, parameters, *rest: seen.append(parameters),
+    )
+    outcome = evaluate(Candidate(0, {"units": 2}, 1, "test"), configured(problem))
+    assert outcome.trial.status == "complete", outcome.trial.reason
+    assert seen == [
+        {
+            "learning_rate": 3e-3,
+            "learning_gamma": 0.3,
+            "learning_step": 5,
+            "batch_size": 64,
+            "prune_threshold": 0.0,
+            "units": 2,
+        }
+    ]
+
+
+def test_custom_collate_joins_every_batch() -> None:
+    sizes: list[int] = []
+
+    def collate(samples: Sequence[Any], values: Parameters) -> Batch:  # the second argument may have any name
+        assert values == PARAMETERS
+        sizes.append(len(samples))
+        return torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples])
+
+    plain = evaluate(candidate(epochs=1), configured())
+    joined = evaluate(candidate(epochs=1), configured(replace(TINY, collate=collate)))
+    assert joined.trial.score == plain.trial.score, joined.trial.reason
+    train, validation = len(DATA.train), len(DATA.validation)
+    assert sizes.count(16) == train // 16  # training
+    assert sizes.count(64) == train // 64  # calibration
+    assert sizes[-1] == validation
+
+
+def test_costs_of_the_problem_replace_the_measured_ones() -> None:
+    problem = replace(TINY, costs=lambda parameters: {"model_size": 77.0, "energy": 0.5})
+    score = evaluate(candidate(), configured(problem)).trial.score
+    assert (score["model_size"], score["energy"], score["working_memory"]) == (77.0, 0.5, 180.0)
+
+
+def test_own_cost_model_is_used(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("def cost(graph, device):\n    return {'model_size': 2.0 * graph.macs}\n")
+    score = evaluate(candidate(), configured(cost=f"{tmp_path / 'model.py'}:cost", objectives=2)).trial.score
+    assert {name: score[name] for name in score if name != "error"} == {"model_size": 2 * 1404}
+
+
+def test_objective_replaces_everything() -> None:
+    def raises(*_: object) -> Any:
+        raise AssertionError("neither built nor loaded")
+
+    problem = replace(TINY, build=raises, load_data=raises, objective=lambda c: {"error": 0.25, "energy": c.number})
+    outcome = evaluate(candidate(3), configured(problem, objectives=["error", "energy"]))
+    assert outcome.trial.score == {"error": 0.25, "energy": 3.0}
+    assert (outcome.trial.status, outcome.weights, outcome.graph) == ("complete", None, None)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_objective_that_is_not_finite_fails(value: float) -> None:
+    problem = Problem(TINY.space, objective=lambda candidate: {"error": 0.5, "energy": value})
+    outcome = evaluate(candidate(), configured(problem, objectives=1))
+    assert outcome.trial.status == "failed"
+    assert f"the score is not finite: {{'energy': {value}}}" in outcome.trial.reason
+
+
+def test_score_without_an_objective_fails_and_names_it() -> None:
+    problem = Problem(TINY.space, objective=lambda candidate: {"error": 0.5})
+    outcome = evaluate(candidate(), configured(problem, objectives=["error", "energy"]))
+    assert outcome.trial.status == "failed"
+    assert "the score has no 'energy', which is an objective; it has error" in outcome.trial.reason
+
+
+def test_objective_may_refuse_a_candidate() -> None:
+    def objective(candidate: Candidate) -> Mapping[str, float]:
+        raise Infeasible("the board has no such layer")
+
+    trial = evaluate(candidate(), configured(Problem(TINY.space, objective=objective), objectives=1)).trial
+    assert (trial.status, trial.reason) == ("infeasible", "the board has no such layer")

@@ -1,0 +1,140 @@
+"""Which candidates a search tries, stage by stage, and what becomes of their networks."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from problems.searches import FORMULA, TINY, origins, results, searched
+
+from sparsemod.config import from_keywords
+from sparsemod.evaluate import data_of, measure
+from sparsemod.graph import run
+from sparsemod.problem import load
+from sparsemod.results import load as load_study
+from sparsemod.results import stops
+from sparsemod.space import Parameters, SearchSpace, identity
+from sparsemod.train import error
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+def test_stages_follow_each_other_with_their_own_epochs(tmp_path: Path) -> None:
+    study = searched(tmp_path)
+    assert [trial.number for trial in study.trials] == list(range(11))
+    assert origins(study) == ["sobol"] * 4 + ["bayes"] * 4 + ["morph"] * 3
+    assert [trial.candidate.epochs for trial in study.trials] == [1] * 4 + [2] * 4 + [4] * 3
+    assert stops(tmp_path / "study") == [
+        "quasi-random: all rounds done",
+        "Gaussian process: all rounds done",
+        "morphism: all rounds done",
+    ]
+
+
+def test_only_children_have_parents_and_those_ended_before(tmp_path: Path) -> None:
+    study = searched(tmp_path)
+    assert all(trial.candidate.parent is None for trial in study.trials[:8])
+    for position, trial in enumerate(study.trials[8:], start=8):
+        assert trial.candidate.parent in [earlier.number for earlier in study.trials[:position]]
+
+
+@pytest.mark.parametrize(
+    ("r1", "r2", "r3", "expected"),
+    [
+        (0, 0, 0, []),
+        (2, 0, 0, ["sobol"] * 2),
+        (0, 1, 0, ["bayes"] * 2),
+        (0, 0, 2, []),
+        (2, 0, 1, ["sobol"] * 2 + ["morph"]),
+        (1, 1, 0, ["sobol"] + ["bayes"] * 2),
+    ],
+)
+def test_any_stage_may_be_left_out(tmp_path: Path, r1: int, r2: int, r3: int, expected: list[str]) -> None:
+    assert origins(searched(tmp_path, r1=r1, r2=r2, r3=r3)) == expected
+
+
+def test_morphisms_without_a_front_say_why_they_end(tmp_path: Path) -> None:
+    searched(tmp_path, r1=0, r2=0, r3=2)
+    assert stops(tmp_path / "study")[-1] == "morphism: no new candidate that fits is left"
+
+
+@pytest.mark.parametrize("changes", [{"morphisms": False}, {"problem": replace(FORMULA, morphisms=())}])
+def test_morphism_stage_can_be_switched_off(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert origins(searched(tmp_path, r2=0, **changes)) == ["sobol"] * 4
+    assert len(stops(tmp_path / "study")) == 2
+
+
+def test_no_candidate_is_repeated_and_all_are_members(tmp_path: Path) -> None:
+    study = searched(tmp_path, r1=10, r2=3, r3=5)
+    assert len({identity(candidate.parameters) for candidate in study.candidates}) == 10 + 6 + 5
+    assert all(FORMULA.space.mistakes(candidate.parameters) == [] for candidate in study.candidates)
+
+
+def test_all_proposals_fit_the_limits(tmp_path: Path) -> None:
+    study = searched(tmp_path, r1=10, r3=5, model_size=300, working_memory="80 B")
+    assert study.limits == {"model_size": 300, "working_memory": 80}
+    assert all(10 * c.parameters["width"] * c.parameters["depth"] <= 300 for c in study.candidates)  # type: ignore[operator]
+    assert all(5 * c.parameters["width"] <= 80 for c in study.candidates)  # type: ignore[operator]
+    assert study.count("complete") == 10 + 4 + 5
+
+
+def test_same_seed_same_search_other_seed_other_search(tmp_path: Path) -> None:
+    first, again, other = (
+        results(searched(tmp_path / name, r2=1, r3=1, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_reference_point_is_the_limits_and_the_largest_error_that_counts(tmp_path: Path) -> None:
+    study = searched(tmp_path, r1=1, r2=0, r3=0, model_size=300, working_memory=90, max_error=0.5)
+    assert study.reference == {"error": 0.5, "model_size": 300, "working_memory": 90}
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def test_networks_are_trained_inherited_scored_and_kept(tmp_path: Path) -> None:
+    study = searched(tmp_path, problem=TINY, objectives=4, r1=3, r2=1, r3=2)
+    assert origins(study) == ["sobol"] * 3 + ["bayes"] * 2 + ["morph"] * 2
+    assert study.count("complete") == 7, [trial.reason for trial in study.trials]
+    best = study.pareto_front()
+    kept = sorted(int(path.stem) for path in (tmp_path / "study" / "models").iterdir())
+    assert kept == sorted(trial.number for trial in best)
+    config = from_keywords(problem=TINY, device="microbit-v2")
+    validation = data_of(load(TINY)).validation
+    for trial in best:
+        graph = load_study(tmp_path / "study").load_model(trial.number)
+        assert error(lambda x, graph=graph: run(graph, x), validation) == trial.score["error"]
+        assert {"error": trial.score["error"], **measure(graph, config)} == trial.score
+    with (tmp_path / "study" / "pareto.csv").open() as file:
+        header = next(csv.reader(file))
+    assert {"error", "model_size_bytes", "working_memory_bytes", "latency_ms"} < set(header)
+    assert not any("second" in name or "elapsed" in name for name in header)
+
+
+def test_child_starts_from_the_weights_of_its_parent(tmp_path: Path) -> None:
+    tiny = load(TINY)
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def remember(network: torch.nn.Module, *_: object) -> None:
+        seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+    def same(parameters: Parameters, space: SearchSpace, rng: Any) -> dict[str, Any] | None:
+        rate = 0.5 * (0.001 + float(parameters["learning_rate"]))
+        return {**parameters, "learning_rate": rate}
+
+    problem = replace(tiny, train=remember, morphisms=(same,))
+    study = searched(tmp_path, problem=problem, objectives=2, r1=2, r2=0, r3=1, pruning=False)
+    child = study.trials[2].candidate
+    assert child.parent is not None
+    parent, fresh = seen[child.parent], seen[1 - child.parent]
+    assert all(torch.equal(seen[2][name], parent[name]) for name in parent)
+    assert any(fresh[name].shape != parent[name].shape or not torch.equal(fresh[name], parent[name]) for name in fresh)
+
+
+def test_problem_may_have_builder_and_objective_without_data(tmp_path: Path) -> None:
+    problem = replace(FORMULA, costs=None, build=lambda *_: torch.nn.Identity())
+    assert searched(tmp_path, problem=problem, r1=2, r2=0, r3=0).count("complete") == 2
