@@ -148,12 +148,13 @@ def _parser() -> argparse.ArgumentParser:
         "score",
         help="show what each layer of a network costs, from a search or not",
         description="Prints one row per layer and the totals. A network that came from no search is an nn.Module: "
-        "sparsemod score net.py:Net --input 1x28x28. It is costed as int8 without being quantized, and weights that "
-        "are zero count as pruned. A network of a study is the one that was scored: sparsemod score results/digits 12.",
+        "sparsemod score net.py:Net --input 1x28x28; or a float ONNX file: sparsemod score net.onnx "
+        "(pip install 'sparsemod[export]'). It is costed as int8 without being quantized, and weights that are zero "
+        "count as pruned. A network of a study is the one that was scored: sparsemod score results/digits 12.",
     )
-    score.add_argument("model", help="module:name or file.py:name of an nn.Module, or the folder of a study")
+    score.add_argument("model", help="module:name or file.py:name of an nn.Module, an ONNX file, or a study's folder")
     score.add_argument("number", nargs="?", type=int, help="of a trial of the study")
-    score.add_argument("--input", metavar="SHAPE", help="of one sample, channels first, such as 1x28x28; of a module")
+    score.add_argument("--input", metavar="SHAPE", help="of one sample of a module, channels first, such as 1x28x28")
     score.add_argument("--device", help="preset or file.py:name (default: arduino-uno, or that of the study)")
     score.add_argument(
         "--scheme", choices=("post", "dynamic", "both", "none"), default="post", help="of a module (default: post)"
@@ -395,10 +396,9 @@ def _scored_module(options: argparse.Namespace) -> "tuple[Graph, Device]":
 
     if Path(options.model).is_dir():
         raise InputError(f"{options.model} is a folder; add the number of a trial: sparsemod score {options.model} 12")
-    if options.input is None:
-        raise InputError("--input is missing: the shape of one sample, channels first, such as 1x28x28")
     device = find_device(options.device or "arduino-uno")
-    return graph_of(options.model, parse_shape(options.input), options.scheme), device
+    shape = None if options.input is None else parse_shape(options.input)
+    return graph_of(options.model, shape, options.scheme), device
 
 
 def _scored_trial(options: argparse.Namespace) -> "tuple[Graph, Device]":
