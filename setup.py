@@ -47,6 +47,7 @@ setup(
         "ray": ["ray[default]>=2.50"],  # dashboard and cluster launcher; Ray itself is always there
         "report": ["plotly"],
         "export": ["onnx", "onnxruntime"],
+        "executorch": ["executorch>=1.5"],
         "test": ["hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
