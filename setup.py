@@ -48,7 +48,8 @@ setup(
         "report": ["plotly"],
         "export": ["onnx", "onnxruntime"],
         "executorch": ["executorch>=1.5"],
-        "test": ["hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
+        "litert": ["ai-edge-litert>=2.3"],
+        "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[

@@ -123,12 +123,15 @@ def _parser() -> argparse.ArgumentParser:
         "c: a new folder of C99 that needs no library, built and compared bit for bit. "
         "onnx: a new file for importers of other tools (pip install 'sparsemod[export]'); ONNX Runtime computes each "
         "layer, which may be one int8 step off where ONNX rounds halves differently. Exit code 1 if more differs. "
-        "pte: a new file for ExecuTorch (pip install 'sparsemod[executorch]'), written if ExecuTorch finds the same "
-        "class for 95 % of 64 inputs.",
+        "tflite: a new file for LiteRT and TensorFlow Lite Micro (pip install 'sparsemod[litert]'). "
+        "pte: a new file for ExecuTorch (pip install 'sparsemod[executorch]'). "
+        "These two are run first, and written if they find the same class for 95 % of 64 inputs.",
     )
     export.add_argument("study", type=Path, help="folder of the study, such as results/digits")
     export.add_argument("number", type=int, help="of a trial on the front; `sparsemod pareto` lists them")
-    export.add_argument("--to", choices=("c", "onnx", "pte"), default="c", help="what to write (default: C99)")
+    export.add_argument(
+        "--to", choices=("c", "onnx", "tflite", "pte"), default="c", help="what to write (default: C99)"
+    )
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a new folder of C, or file; nothing is overwritten"
     )
@@ -335,8 +338,8 @@ def _export(options: argparse.Namespace) -> int:
     graph = results.load(options.study).load_model(options.number)
     if options.to == "onnx":
         return _export_onnx(graph, options.out)
-    if options.to == "pte":
-        return _export_pte(graph, options.out)
+    if options.to in ("tflite", "pte"):
+        return _export_and_run(graph, options.out, options.to)
     device = find_device(options.device or results.recorded_settings(options.study)["DEVICE.device"])
     export(graph, options.out, device=device)
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
@@ -364,12 +367,15 @@ def _export_onnx(graph: "Graph", path: Path) -> int:
     return 0 if plain.ok else 1
 
 
-def _export_pte(graph: "Graph", path: Path) -> int:
-    from sparsemod.export import pte
+def _export_and_run(graph: "Graph", path: Path, kind: str) -> int:
+    from sparsemod.export import pte, tflite
 
-    done = pte.export(graph, path)
-    print(f"wrote {path} ({path.stat().st_size:,} bytes) for ExecuTorch with its {done.kernels} kernels\n")
-    print(f"{done.whole.vectors} inputs: {done.whole}")
+    if kind == "pte":
+        done = pte.export(graph, path)
+        whole, runtime = done.whole, f"ExecuTorch with its {done.kernels} kernels"
+    else:
+        whole, runtime = tflite.export(graph, path), "LiteRT with its reference kernels"
+    print(f"wrote {path} ({path.stat().st_size:,} bytes)\n\n{whole.vectors} inputs, computed by {runtime}: {whole}")
     return 0
 
 

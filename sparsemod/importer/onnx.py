@@ -140,6 +140,8 @@ def _nodes(model: "onnx.ModelProto", constants: dict[str, NDArray[Any]]) -> list
 
 def _append(network: Network, node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """Adds the layer of a node, and gives its output for the inputs so far."""
+    if node.kind == "QuantizeLinear":
+        raise node.refused("the network is quantized; read are float networks, which are costed as int8 anyway")
     build = OPERATORS.get(node.kind)
     if build is None:
         raise node.refused(f"the operator is not read; known are {', '.join(sorted(OPERATORS))}")
@@ -149,16 +151,16 @@ def _append(network: Network, node: Node, values: Mapping[str, Tensor]) -> Tenso
     inputs = [values[name] for name in node.activations]
     if len(inputs) != 1 and node.kind not in JOINING:
         raise node.refused(f"{len(inputs)} of its inputs are computed by the network; only one may be")
-    layer = build(node, *inputs)
-    _place(network, _path(node), layer)
-    network._steps.append((layer, node.activations, node.output))
     try:
         with torch.no_grad():
+            layer = build(node, *inputs)
             result: Tensor = layer(*inputs)
-            return result
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
         shapes = ", ".join(str(tuple(value.shape[1:])) for value in inputs)
         raise node.refused(f"cannot process inputs of {shapes}: {error}") from None
+    _place(network, _path(node), layer)
+    network._steps.append((layer, node.activations, node.output))
+    return result
 
 
 def _path(node: Node) -> Sequence[str]:

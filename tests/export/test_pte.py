@@ -10,8 +10,9 @@ from test_c import Everything, int8, member
 from torch import nn
 
 from sparsemod.errors import InputError
+from sparsemod.export import onnx_kinds, qdq
 from sparsemod.export.pte import export
-from sparsemod.graph import run, trace
+from sparsemod.graph import Activation, Graph, Operator, run, trace
 
 NEEDED = "ExecuTorch needs the package executorch: pip install 'sparsemod[executorch]'"
 
@@ -33,6 +34,16 @@ def test_file_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"net\.pte exists, and an export never overwrites"):
         export(member(0), tmp_path / "net.pte")
     assert (tmp_path / "net.pte").read_text() == "mine"
+
+
+def test_every_kind_that_onnx_has_is_written() -> None:
+    assert set(qdq.KINDS) == set(onnx_kinds.KINDS)
+
+
+def test_unknown_operators_are_refused_by_name() -> None:
+    operators = (Operator("fft", "spectrum", (0,), 1), Operator("sort", "order", (1,), 2))
+    with pytest.raises(InputError, match=r"cannot be written: spectrum \(fft\), order \(sort\)"):
+        qdq.Qdq(Graph(operators, (Activation((4,), 1),) * 3))
 
 
 @pytest.mark.slow

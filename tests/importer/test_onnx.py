@@ -176,7 +176,7 @@ CASES = {
     "unknown": ([node("Cosh", "x")], "Cosh 'the_Cosh': the operator is not read; known are Add, AveragePool"),
     "int8": (
         [node("QuantizeLinear", "x", "s", output="q"), node("DequantizeLinear", "q", "s")],
-        "QuantizeLinear 'the_QuantizeLinear': the operator is not read",
+        "QuantizeLinear 'the_QuantizeLinear': the network is quantized; read are float networks",
     ),
     "weights": ([node("Conv", "x", "x")], "Conv 'the_Conv': 2 of its inputs are computed by the network"),
     "resize": (
