@@ -5,6 +5,8 @@ are written for the portable kernels of ExecuTorch, which compute each operator 
 program, which takes one sample at a time, is run before it is written.
 """
 
+import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,9 @@ from sparsemod.graph import Graph
 
 if TYPE_CHECKING:
     from executorch.exir import ExecutorchProgramManager
+
+for _name in ("torchao", "executorch", "torch.utils._pytree"):  # they warn of what is missing and not needed
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,14 @@ def export(graph: Graph, path: str | Path) -> Exported:
     """
     path = Path(path)
     artefact.require_new(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those between PyTorch and ExecuTorch are theirs to mend
+        exported, content = _exported(graph)
+    artefact.write_file(path, content)
+    return exported
+
+
+def _exported(graph: Graph) -> tuple[Exported, bytes]:
     try:
         import executorch.kernels.quantized  # noqa: F401 - registers the operators that quantize
         from executorch.runtime import Runtime
@@ -68,8 +81,7 @@ def export(graph: Graph, path: str | Path) -> Exported:
         kernels = "portable"
         program = _program(graph, delegated=False)
         whole = found(program)
-    artefact.write_file(path, program.buffer)
-    return Exported(whole, kernels)
+    return Exported(whole, kernels), program.buffer
 
 
 def _program(graph: Graph, delegated: bool) -> "ExecutorchProgramManager":

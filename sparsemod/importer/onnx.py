@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _BATCH = 2
 """Of the run that finds shapes: no other axis is taken for it by mistake where that is of one element."""
 
+_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+              "ConvInteger", "MatMulInteger")  # fmt: skip
+
 
 class Network(nn.Module):
     """The layers of a file, in its order.
@@ -131,6 +134,8 @@ def _nodes(model: "onnx.ModelProto", constants: dict[str, NDArray[Any]]) -> list
         kind = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
         name = proto.name or f"{kind}_{position}"
         node = Node(kind, name, tuple(proto.input), proto.output[0], attributes, opset=opset)
+        if kind in _QUANTIZED:
+            raise node.refused("the network is quantized; read are float networks, which are costed as int8 anyway")
         if all(name in constants for name in node.inputs if name):
             constants[node.output] = evaluated(node, {name: constants[name] for name in node.inputs if name})
         else:
@@ -140,8 +145,6 @@ def _nodes(model: "onnx.ModelProto", constants: dict[str, NDArray[Any]]) -> list
 
 def _append(network: Network, node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """Adds the layer of a node, and gives its output for the inputs so far."""
-    if node.kind == "QuantizeLinear":
-        raise node.refused("the network is quantized; read are float networks, which are costed as int8 anyway")
     build = OPERATORS.get(node.kind)
     if build is None:
         raise node.refused(f"the operator is not read; known are {', '.join(sorted(OPERATORS))}")

@@ -15,6 +15,7 @@ from problems.random_networks import Random
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sparsemod.compress.quantize import lower
 from sparsemod.cost.layers import LayerCost, layer_costs, total_costs
 from sparsemod.device import DEVICES
 from sparsemod.errors import InputError
@@ -209,6 +210,12 @@ def test_open_axes_beside_the_batch_are_refused(tmp_path: Path, shape: Sequence[
     path = built(tmp_path / "net.onnx", [node("Relu", "x")], shape)
     with pytest.raises(InputError, match=re.escape(f"has the axes ({shown}); the first must be the batch, and only")):
         read(path)
+
+
+def test_our_own_integer_file_is_refused(tmp_path: Path) -> None:
+    export(lower(nn.Linear(4, 3).eval(), [torch.randn(8, 4)]), tmp_path / "net.onnx")
+    with pytest.raises(InputError, match="the network is quantized; read are float networks, which are costed as int8"):
+        read(tmp_path / "net.onnx")
 
 
 def test_two_outputs_are_refused(tmp_path: Path) -> None:
