@@ -80,14 +80,14 @@ ONE_CHANNEL = {2, 12, 15, 19}
 """Seeds with a batch norm of one channel, which our own file holds as a convolution that it cannot be told from."""
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(24) if seed not in ONE_CHANNEL])
+@pytest.mark.parametrize("seed", [seed for seed in range(20) if seed not in ONE_CHANNEL])
 def test_our_own_file_is_the_module_it_was_written_from(tmp_path: Path, seed: int) -> None:
     module = Random(seed)
     export(trace(module, module.shape, "none"), tmp_path / "net.onnx")
     assert_same(tmp_path / "net.onnx", module, module.shape)
 
 
-@pytest.mark.parametrize("seed", range(24, 32))
+@pytest.mark.parametrize("seed", range(24, 30))
 @pytest.mark.parametrize("batch", ["batch", None])
 def test_file_of_pytorch_is_the_module_it_was_written_from(tmp_path: Path, seed: int, batch: str | None) -> None:
     module = Random(seed)
