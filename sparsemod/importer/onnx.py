@@ -36,18 +36,33 @@ class Network(nn.Module):
         input_shape: Of one sample, without the batch.
     """
 
-    def __init__(self, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, input_shape: tuple[int, ...], ends: tuple[str, str]) -> None:
+        """Without layers; `ends` are the names of input and output."""
         super().__init__()
-        self.input_shape = input_shape
+        self.input_shape, self._ends = input_shape, ends
         self._steps: list[tuple[nn.Module, tuple[str, ...], str]] = []
-        self._input = self._output = ""
+
+    def append(self, path: Sequence[str], layer: nn.Module, inputs: tuple[str, ...], output: str) -> None:
+        """Adds a layer under a path, with a number if that is taken, and the names of what it reads and writes."""
+        parent: nn.Module = self
+        for part in path[:-1]:
+            part = part if isinstance(getattr(parent, part, parent), nn.Module) else f"{part}_"
+            if not hasattr(parent, part):
+                parent.add_module(part, nn.Module())
+            parent = parent.get_submodule(part)
+        name, count = path[-1], 1
+        while hasattr(parent, name):
+            count += 1
+            name = f"{path[-1]}_{count}"
+        parent.add_module(name, layer)
+        self._steps.append((layer, inputs, output))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, *input shape) to the output of the file."""
-        values = {self._input: x}
+        values = {self._ends[0]: x}
         for layer, inputs, output in self._steps:
             values[output] = layer(*(values[name] for name in inputs))
-        return values[self._output]
+        return values[self._ends[1]]
 
 
 def read(path: str | Path) -> Network:
@@ -80,7 +95,8 @@ def _load(path: Path) -> "onnx.ModelProto":
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise InputError(f"{path} is damaged, or no ONNX file") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path} is damaged, or no ONNX file that the installed onnx reads: {reason}") from error
     return model
 
 
@@ -91,20 +107,22 @@ def _network(model: "onnx.ModelProto") -> Network:
     name, shape = _input(model.graph, constants)
     if len(model.graph.output) != 1:
         raise InputError(f"has {len(model.graph.output)} outputs; a network must have one")
-    nodes = simplified(_nodes(model, constants), constants, model.graph.output[0].name)
-    network = Network(shape)
+    output = model.graph.output[0].name
+    nodes = simplified(_nodes(model, constants), constants, output)
+    network = Network(shape, (name, output))
     values = {name: torch.zeros(_BATCH, *shape)}
     for node in nodes:
         known = {place: constants[name] for place, name in enumerate(node.inputs) if name in constants}
         node = replace(node, constants=known)
+        if missing := [name for name in node.activations if name not in values]:
+            raise node.refused(f"reads {missing[0]!r}, which is another than the first output of its node")
         if node.kind == "Shape":
             constants[node.output] = np.array(values[node.inputs[0]].shape)
         elif not node.activations:
             constants[node.output] = evaluated(node, {node.inputs[place]: value for place, value in known.items()})
         else:
             values[node.output] = _append(network, node, values)
-    network._input, network._output = name, model.graph.output[0].name
-    if network._output not in values:
+    if output not in values:
         raise InputError("the output does not depend on the input")
     return network.eval()
 
@@ -148,9 +166,6 @@ def _append(network: Network, node: Node, values: Mapping[str, Tensor]) -> Tenso
     build = OPERATORS.get(node.kind)
     if build is None:
         raise node.refused(f"the operator is not read; known are {', '.join(sorted(OPERATORS))}")
-    missing = [name for name in node.activations if name not in values]
-    if missing:
-        raise node.refused(f"reads {missing[0]!r}, which is another than the first output of its node")
     inputs = [values[name] for name in node.activations]
     if len(inputs) != 1 and node.kind not in JOINING:
         raise node.refused(f"{len(inputs)} of its inputs are computed by the network; only one may be")
@@ -161,8 +176,7 @@ def _append(network: Network, node: Node, values: Mapping[str, Tensor]) -> Tenso
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
         shapes = ", ".join(str(tuple(value.shape[1:])) for value in inputs)
         raise node.refused(f"cannot process inputs of {shapes}: {error}") from None
-    _place(network, _path(node), layer)
-    network._steps.append((layer, node.activations, node.output))
+    network.append(_path(node), layer, node.activations, node.output)
     return result
 
 
@@ -170,19 +184,4 @@ def _path(node: Node) -> Sequence[str]:
     """Names of the modules around a layer and its own: of its weights, where those say it."""
     named = [node.inputs[place] for place in sorted(node.constants) if node.constants[place].ndim]
     prefix = named[0].rpartition(".")[0] if named else ""
-    return [part for part in (prefix or node.name).split(".") if part]
-
-
-def _place(network: nn.Module, path: Sequence[str], layer: nn.Module) -> None:
-    """Puts a layer where its path says; the second of a name gets a number."""
-    parent = network
-    for part in path[:-1]:
-        part = part if isinstance(getattr(parent, part, parent), nn.Module) else f"{part}_"
-        if not hasattr(parent, part):
-            parent.add_module(part, nn.Module())
-        parent = parent.get_submodule(part)
-    name, count = path[-1], 1
-    while hasattr(parent, name):
-        count += 1
-        name = f"{path[-1]}_{count}"
-    parent.add_module(name, layer)
+    return [part for part in (prefix or node.name).split(".") if part] or [node.kind]

@@ -68,7 +68,8 @@ def built(
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["any"]) for name in outputs]
     stored = [numpy_helper.from_array(values, name) for name, values in (constants or {}).items()]
     graph = helper.make_graph(list(nodes), "net", inputs, ends, stored)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.other", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     return path
 
 
@@ -186,12 +187,21 @@ CASES = {
     ),
     "batch": ([node("Reshape", "x", "all")], "Reshape 'the_Reshape': the shape [-1] does not keep the batch"),
     "constant": ([node("Add", "x", "plane")], "ChannelAffine 'the_Add': a constant of shape (4, 4)"),
+    "second output": (
+        [onnx.helper.make_node("Split", ["x", "halves"], ["a", "b"], "the_Split", axis=2), node("Relu", "b")],
+        "Relu 'the_Relu': reads 'b', which is another than the first output of its node",
+    ),
+    "domain": (
+        [onnx.helper.make_node("FusedConv", ["x"], ["y"], "the_conv", domain="com.other")],
+        "com.other.FusedConv 'the_conv': the operator is not read",
+    ),
     "function": ([node("HardSigmoid", "x")], "HardSigmoid 'the_HardSigmoid': alpha 0.2 and beta 0.5"),
 }
 CONSTANTS = {
     "s": np.array(0.1, np.float32),
     "scales": np.array([1, 1, 2, 2], np.float32),
     "all": np.array([-1]),
+    "halves": np.array([2, 2]),
     "plane": np.ones((4, 4), np.float32),
 }
 
