@@ -1,8 +1,8 @@
 """A network from a file of another tool, as a module that computes the same.
 
 `onnx` reads the file, `formulas` finds functions that exporters write as several operators, and `operators` makes a
-layer of each operator. No converter on the package index works with every build of PyTorch that sparsemod runs on: the
-maintained ones import torchvision, whose published build needs the PyTorch build with CUDA.
+layer of each operator. The converters on the package index import torchvision, whose build there does not load
+beside the CPU build of PyTorch.
 """
 
 from sparsemod.importer.onnx import Network, read
