@@ -47,7 +47,9 @@ setup(
         "ray": ["ray[default]>=2.50"],  # dashboard and cluster launcher; Ray itself is always there
         "report": ["plotly"],
         "export": ["onnx", "onnxruntime"],
-        "test": ["hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
+        "executorch": ["executorch>=1.5"],
+        "litert": ["ai-edge-litert>=2.3"],
+        "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[

@@ -5,28 +5,37 @@ from pathlib import Path
 
 from torch import nn
 
+from sparsemod import importer
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, trace
 from sparsemod.locate import locate
 
 
-def graph_of(name: str, input_shape: Sequence[int], scheme: str = "post", folder: Path | None = None) -> Graph:
+def graph_of(
+    name: str, input_shape: Sequence[int] | None = None, scheme: str = "post", folder: Path | None = None
+) -> Graph:
     """The graph of a module with its weights; nothing is quantized, so `scheme` only sets the bytes per element.
 
     Args:
         name: `package.module:name` or `path/to/file.py:name` of a module, or of a class or function without arguments
-            that makes one.
-        input_shape: Without the batch, such as (C, H, W).
+            that makes one; or a float ONNX file, whose name ends in .onnx.
+        input_shape: Without the batch, such as (C, H, W); an ONNX file says it itself.
         scheme: post, dynamic, both or none, as in `[TRAIN] quant_scheme`.
         folder: What a relative path is relative to; the current folder if not given.
 
     Raises:
-        InputError: There is no module, it cannot process an input of this shape, or it uses an operator that cannot be
-            costed.
+        InputError: There is no module, no shape or another than that of the file, the module cannot process an input
+            of this shape, or it uses an operator that cannot be costed.
     """
     module = load_module(name, folder)
+    own = module.input_shape if isinstance(module, importer.Network) else None
+    if own is not None and input_shape is not None and tuple(input_shape) != own:
+        raise InputError(f"{name} takes an input of {_by(own)}, not {_by(input_shape)}; leave out --input")
+    shape = input_shape or own
+    if shape is None:
+        raise InputError("--input is missing: the shape of one sample, channels first, such as 1x28x28")
     try:
-        return trace(module, input_shape, scheme)
+        return trace(module, shape, scheme)
     except Infeasible as reason:
         raise InputError(f"{name}: {reason}") from None
 
@@ -35,10 +44,10 @@ def load_module(name: str, folder: Path | None = None) -> nn.Module:
     """The module that a name names.
 
     Raises:
-        InputError: Nothing there, it does not import, it fails, or it is not a module.
+        InputError: Nothing there, it does not import, it fails, it is not a module, or an ONNX file that is not read.
     """
     if name.endswith(".onnx"):
-        raise InputError(f"{name}: ONNX files are not read; name the nn.Module it was exported from, as file.py:name")
+        return importer.read((folder or Path()) / name)
     found = locate(name, folder, nn.Module)
     if callable(found) and not isinstance(found, nn.Module):
         try:
@@ -51,6 +60,10 @@ def load_module(name: str, folder: Path | None = None) -> nn.Module:
             "that makes one"
         )
     return found
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -267,7 +267,7 @@ def test_score_of_a_trial_has_its_recorded_costs(study, capsys):
         (["nets.py:Met", "--input", "1x28x28"], "nets.py has no 'Met'; did you mean nets.py:pruned?"),
         (["nets.py:Net", "--input", "1x28x28", "--device", "rp2400"], "did you mean 'rp2040'?"),
         (["nets.py:Net", "--input", "1x8x8"], "nets.py:Net: the network cannot process an input of 1 x 8 x 8"),
-        (["net.onnx", "--input", "1x28x28"], "ONNX files are not read"),
+        (["net.onnx"], "net.onnx cannot be read: No such file"),
         (["."], "is a folder; add the number of a trial: sparsemod score . 12"),
         ([".", "3"], "holds no study"),
     ],

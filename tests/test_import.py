@@ -4,7 +4,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"ax", "botorch", "matplotlib", "onnx", "onnxruntime", "pandas", "plotly", "ray", "torch", "torchao"}
+HEAVY = {
+    "ai_edge_litert",
+    "ax",
+    "botorch",
+    "executorch",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "plotly",
+    "ray",
+    "torch",
+    "torchao",
+}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -12,7 +12,7 @@ ROWS = {
     5: ("__main__", "cli", "display", "export", "report", "testing"),
     4: ("loop", "retrain"),
     3: ("evaluate", "execute", "results", "samplers", "score"),
-    2: ("compress", "cost", "datasets", "inherit", "spaces", "train"),
+    2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),
     0: ("device", "errors", "locate", "objectives", "pareto", "space"),
 }

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from sparsemod.errors import InputError
+from sparsemod.export.onnx import export
+from sparsemod.graph import trace
 from sparsemod.score import graph_of, load_module, parse_shape
 
 NETS = """
@@ -82,9 +84,22 @@ def test_what_is_no_module_is_refused(file: Path, name: str, message: str) -> No
     assert message in str(caught.value)
 
 
-def test_onnx_file_is_refused_with_the_next_step() -> None:
-    with pytest.raises(InputError, match=r"net.onnx: ONNX files are not read; name the nn.Module it was exported from"):
-        load_module("net.onnx")
+def test_module_without_a_shape_is_refused_with_the_next_step(file: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"--input is missing: the shape of one sample, channels first, such as 1x28x28"
+    ):
+        graph_of(f"{file}:Net")
+
+
+def test_onnx_file_is_scored_with_its_own_shape(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX needs the package onnx: pip install 'sparsemod[export]'")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    export(trace(net, (1, 2, 2), "none"), tmp_path / "net.onnx")
+    graph = graph_of("net.onnx", folder=tmp_path)
+    assert (graph.macs, graph.params, graph.activations[0].shape) == (12, 15, (1, 2, 2))
+    assert graph_of("net.onnx", (1, 2, 2), "none", tmp_path).activations[0].itemsize == 4
+    with pytest.raises(InputError, match=r"net.onnx takes an input of 1x2x2, not 4; leave out --input"):
+        graph_of("net.onnx", (4,), folder=tmp_path)
 
 
 def test_input_of_the_wrong_shape_is_refused(file: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,6 +49,35 @@ def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, int], devi
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a new file.
+
+    Raises:
+        InputError: It exists or cannot be written.
+    """
+    require_new(path)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        scratch.rename(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            scratch.unlink()
+
+
+def require_new(path: Path) -> None:
+    """Before the work is done that a file needs.
+
+    Raises:
+        InputError: There is a file already.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists, and an export never overwrites; choose another file, or delete it")
+
+
 def read(folder: Path) -> dict[str, int]:
     """The facts of a folder whose files are as they were written.
 
@@ -55,6 +85,10 @@ def read(folder: Path) -> dict[str, int]:
         InputError: It holds no export, or a file was changed or is missing.
     """
     path = folder / MANIFEST
+    if folder.is_file():
+        raise InputError(
+            f"{folder} is a file, and folders of C are verified; other files were compared when they were exported"
+        )
     if not path.is_file():
         raise InputError(f"{folder} holds no export (no {MANIFEST}); `sparsemod export` makes one")
     try:

@@ -9,14 +9,13 @@ The specification rounds halves to even and `graph.run` rounds them up, so that 
 `onnx_check` compares. Zeros of a pruned layer are written out, because ONNX has no sparse weights that importers read.
 """
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from sparsemod.errors import InputError
+from sparsemod.export import artefact
 from sparsemod.export.layer import identifiers
 from sparsemod.export.onnx_draft import Draft
 from sparsemod.export.onnx_kinds import KINDS
@@ -44,19 +43,8 @@ def export(graph: Graph, path: str | Path) -> None:
             or the package onnx is missing.
     """
     path = Path(path)
-    if path.exists():
-        raise InputError(f"{path} exists, and an export never overwrites; choose another file, or delete it")
-    content = model(graph)[0].SerializeToString(deterministic=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        scratch.rename(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            scratch.unlink()
+    artefact.require_new(path)
+    artefact.write_file(path, model(graph)[0].SerializeToString(deterministic=True))
 
 
 def model(graph: Graph) -> "tuple[onnx.ModelProto, dict[int, str]]":

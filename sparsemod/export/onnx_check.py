@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsemod.errors import InputError
 from sparsemod.export.onnx import model
+from sparsemod.export.whole import inputs_of
 from sparsemod.graph import Graph
 from sparsemod.graph.run import activations
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Values = NDArray[Any]
 
-_VECTORS = 64
 _STEPS = 1.0
 _RELATIVE = 1e-5
 
@@ -102,7 +101,7 @@ def check(path: str | Path, graph: Graph, vectors: Tensor | None = None, optimiz
 
     read = _load(path)
     parts = Extractor(read)
-    vectors = _random(graph) if vectors is None else vectors
+    vectors = inputs_of(graph) if vectors is None else vectors
     ours = {position: values.numpy() for position, values in activations(graph, vectors).items()}
     layers = []
     for operator in graph.operators:
@@ -133,17 +132,6 @@ def _largest(values: Values) -> Values:
     """Position of the largest value of each sample, (N,)."""
     found: Values = np.argmax(values.reshape(len(values), -1), axis=1)
     return found
-
-
-def _random(graph: Graph) -> Tensor:
-    """Inputs in real units, always the same: of int8 zero, smallest, largest and the whole range; else normal ones."""
-    source, generator = graph.activations[0], torch.Generator().manual_seed(0)
-    if source.itemsize == 4:
-        return torch.randn(_VECTORS, *source.shape, generator=generator)
-    steps = torch.randint(-128, 128, (_VECTORS, *source.shape), generator=generator)
-    for row, value in enumerate((source.zero_point, -128, 127)):
-        steps[row] = value
-    return (steps - source.zero_point) * source.scale
 
 
 def _load(path: Path) -> "onnx.ModelProto":

@@ -134,6 +134,14 @@ def test_a_folder_without_an_export_is_an_error(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+def test_a_file_is_an_error_that_says_when_it_was_compared(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"net\.onnx is a file, and folders of C are verified; other files were compared"
+    ):
+        verify(tmp_path / "net.onnx")
+
+
 def test_without_a_compiler_it_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(NoCompiler, match=r"cc or gcc or clang is not installed.*apt-get install gcc"):
