@@ -31,7 +31,7 @@ class Constant:
     @property
     def text(self) -> str:
         """The definition, on one line if it fits."""
-        start = f"const {self.ctype} {self.name}[{len(self.values)}] = {{"
+        start = f"const NET_FLASH {self.ctype} {self.name}[{len(self.values)}] = {{"
         line = f"{start}{', '.join(map(str, self.values.tolist()))}}};\n"
         return line if len(line) <= 120 else f"{start}\n{wrapped(self.values.tolist(), 4)}}};\n"
 

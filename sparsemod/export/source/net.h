@@ -20,6 +20,13 @@
 #define NET_ARENA_SIZE $arena_bytes /* bytes of RAM */
 #define NET_CONST_SIZE $const_bytes /* bytes of flash for weights and constants */
 
+/* Where constants lie: an AVR reads its flash by instructions of their own, and __flash (gnu99 or newer) says so. */
+#ifdef __FLASH
+#define NET_FLASH __flash
+#else
+#define NET_FLASH
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -1,6 +1,6 @@
 /* Sum of one window times its weights; what lies outside the input is zero and is left out. */
 static int32_t conv_sum(const Input *x, int first, int count, int top, int left, const Window *window,
-                        const int8_t *weight) {
+                        const NET_FLASH int8_t *weight) {
     int32_t sum = 0;
     for (int channel = first; channel < first + count; channel++) {
         for (int i = 0; i < window->kernel[0]; i++, weight += window->kernel[1]) {
@@ -21,7 +21,7 @@ static int32_t conv_sum(const Input *x, int first, int count, int top, int left,
 /* Convolution, depthwise too; weights (output channel, channel of its group, row, column). */
 static void conv(const Input *x, const Output *y, const Weights *weights, const Window *window, int groups) {
     const int count = x->channels / groups, outputs = y->channels / groups;
-    const int8_t *weight = weights->weight;
+    const NET_FLASH int8_t *weight = weights->weight;
     int8_t *out = y->data;
     for (int o = 0; o < y->channels; o++, weight += count * window->kernel[0] * window->kernel[1]) {
         const int32_t bias = weights->bias ? weights->bias[o] : 0;

@@ -1,6 +1,6 @@
 /* Fully connected layer; weights (output, input). */
 static void linear(const Input *x, const Output *y, const Weights *weights) {
-    const int8_t *weight = weights->weight;
+    const NET_FLASH int8_t *weight = weights->weight;
     for (int o = 0; o < y->channels; o++) {
         int32_t sum = weights->bias ? weights->bias[o] : 0;
         for (int i = 0; i < x->channels; i++)
