@@ -36,6 +36,24 @@ class Constant:
         return line if len(line) <= 120 else f"{start}\n{wrapped(self.values.tolist(), 4)}}};\n"
 
 
+@dataclass(frozen=True)
+class Struct:
+    """An argument that a kernel takes by its address: a constant of the block around the call.
+
+    Compilers let the constants of different blocks share the stack, which literals in the calls themselves do not.
+    """
+
+    ctype: str
+    name: str
+    fields: str
+
+    @property
+    def text(self) -> str:
+        """The definition."""
+        line = f"const {self.ctype} {self.name} = {{{self.fields}}};"
+        return textwrap.fill(line, 112, subsequent_indent=" " * 4, break_on_hyphens=False) + "\n"
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """An operator on its way into C.
@@ -99,8 +117,10 @@ class Layer:
         """
         lines = f"/* {self._comment()} */\n"
         for arguments in self._calls(offsets) if self.kernel else []:
-            aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 5))
-            lines += f"{{\n    {self.kernel}({aligned.lstrip()});\n}}\n"  # a block: layers share their stack
+            structs = "".join(argument.text for argument in arguments if isinstance(argument, Struct))
+            passed = [f"&{argument.name}" if isinstance(argument, Struct) else argument for argument in arguments]
+            block = f"{structs}{self.kernel}({', '.join(passed)});\n"
+            lines += f"{{\n{textwrap.indent(block, '    ')}}}\n"
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:
@@ -115,51 +135,53 @@ class Layer:
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
-    def _calls(self, offsets: Mapping[int, int]) -> list[list[str]]:
+    def _calls(self, offsets: Mapping[int, int]) -> "list[list[str | Struct]]":
         if self.operator.kind != "concat":
             return [self._arguments(offsets)]
-        start, found = offsets[self.operator.output], []
+        start = offsets[self.operator.output]
+        found: list[list[str | Struct]] = []
         for number, position in enumerate(self.operator.inputs):
             activation = self.graph.activations[position]
             part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
-            target = f"&(Output){{{_tensor(part, start)}, {self._bounds()}}}"
-            source = f"&(Input){{{_tensor(activation, offsets[position])}}}"
-            found.append([source, target, f"{self._name('multiplier')}[{number}], {self._name('shift')}[0]"])
+            source = Struct("Input", "x", _tensor(activation, offsets[position]))
+            target = Struct("Output", "y", f"{_tensor(part, start)}, {self._bounds()}")
+            found.append([source, target, f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"])
             start += activation.nbytes
         return found
 
-    def _arguments(self, offsets: Mapping[int, int]) -> list[str]:
+    def _arguments(self, offsets: Mapping[int, int]) -> "list[str | Struct]":
         operator, activations = self.operator, self.graph.activations
-        inputs = [f"&(Input){{{_tensor(activations[index], offsets[index])}}}" for index in operator.inputs]
-        target = _tensor(activations[operator.output], offsets[operator.output])
-        return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings()]
+        names = "ab" if len(operator.inputs) > 1 else "x"
+        inputs = [
+            Struct("Input", name, _tensor(activations[position], offsets[position]))
+            for name, position in zip(names, operator.inputs, strict=True)
+        ]
+        target = f"{_tensor(activations[operator.output], offsets[operator.output])}, {self._bounds()}"
+        return [*inputs, Struct("Output", "y", target), *self._settings()]
 
-    def _settings(self) -> list[str]:
+    def _settings(self) -> "list[str | Struct]":
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
-        known = {constant.name for constant in self.constants}
-        names = {what: self._name(what) for what in ("weight", "values", "index", "bias", "multiplier", "shift")}
-        weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name in known)
-        requantization = f"{names['multiplier']}[0], {names['shift']}[0]"
+        requantization = [f"{self._name('multiplier')}[0]", f"{self._name('shift')}[0]"]
         match operator.kind:
             case "conv" | "depthwise":
-                return [f"&(Weights){{{weights}}}", f"{self._window()}, {options['groups'][0]}"]
+                return [self._weights(), self._window(), str(options["groups"][0])]
             case "layer_norm":
                 constants = self._normalization()
-                return [f"&(Weights){{{weights}}}", f"{constants.count}, INT64_C({constants.eps})",
-                        f"{constants.bits}, {constants.shift}"]  # fmt: skip
+                numbers = [constants.count, f"INT64_C({constants.eps})", constants.bits, constants.shift]
+                return [self._weights(), *map(str, numbers)]
             case "linear":
-                return [f"&(Weights){{{weights}}}"]
+                return [self._weights()]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":
-                return [self._window(), requantization]
+                return [self._window(), *requantization]
             case "add":
-                return [f"{names['multiplier']}, {names['shift']}[0]"]
+                return [self._name("multiplier"), f"{self._name('shift')}[0]"]
             case "function":
                 return [self._name("table")]
             case "softmax":
-                return [f"{self.graph.activations[operator.output].shape[-1]}, {self._name('table')}"]
+                return [str(self.graph.activations[operator.output].shape[-1]), self._name("table")]
             case "pad":
                 return [_pair(options["padding"][0::2], 0)]
             case "upsample":
@@ -167,7 +189,13 @@ class Layer:
             case "permute":
                 return [f"(const int[]){{{_row(values)}}}" for values in self._axes()]
             case _:
-                return [requantization]
+                return [*requantization]
+
+    def _weights(self) -> Struct:
+        known = {constant.name for constant in self.constants}
+        names = {what: self._name(what) for what in ("weight", "values", "index", "bias", "multiplier", "shift")}
+        fields = ", ".join(f".{what} = {name}" for what, name in names.items() if name in known)
+        return Struct("Weights", "weights", fields)
 
     def _normalization(self) -> Normalization:
         source, (eps,) = self.graph.activations[self.operator.inputs[0]], self.operator.arguments
@@ -189,7 +217,7 @@ class Layer:
         fill = 4 - len(order)
         return [1] * fill + [shape[axis] for axis in order], [0] * fill + [steps[axis] for axis in order]
 
-    def _window(self) -> str:
+    def _window(self) -> Struct:
         """Kernel, stride, padding before and dilation, each over two axes; the only axis of a signal is the second."""
         operator = self.operator
         options = operator.options
@@ -198,7 +226,7 @@ class Layer:
         before = padding if operator.weight is None else padding[0::2]
         dilation = options.get("dilation", (1,) * len(kernel))
         rows = [(kernel, 1), (options["stride"], 1), (before, 0), (dilation, 1)]
-        return f"&(Window){{{', '.join(f'{{{_pair(values, fill)}}}' for values, fill in rows)}}}"
+        return Struct("Window", "window", ", ".join(f"{{{_pair(values, fill)}}}" for values, fill in rows))
 
 
 def _tensor(activation: Activation, offset: int) -> str:

@@ -20,8 +20,9 @@
 #define NET_ARENA_SIZE $arena_bytes /* bytes of RAM */
 #define NET_CONST_SIZE $const_bytes /* bytes of flash for weights and constants */
 
-/* Where constants lie: an AVR reads its flash by instructions of their own, and __flash (gnu99 or newer) says so. */
-#ifdef __FLASH
+/* Where constants lie. An AVR reads its flash by other instructions than its RAM, and __flash says so: not in strict
+ * C99, where all constants are copied to RAM, but in gnu99 and newer, as Arduino and PlatformIO compile. */
+#if defined(__FLASH) && !defined(__STRICT_ANSI__)
 #define NET_FLASH __flash
 #else
 #define NET_FLASH
