@@ -15,6 +15,8 @@ from sparsemod.graph.normalization import Normalization, normalization
 
 _KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
+_FEW_OUTPUTS, _FEW_TAPS = 3, 8
+"""With fewer output channels in a group or weights in a filter a convolution is computed one weight after the other."""
 KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
          "upsample", *_KERNELS)  # fmt: skip
 """What can be written."""
@@ -52,8 +54,20 @@ class Layer:
 
     @cached_property
     def encoding(self) -> Encoding | None:
-        """How the weights are stored, if there are any."""
-        return None if self.operator.weight is None else smallest(self.operator)
+        """How the weights are stored, if there are any; dense ones that are used one after the other are packed."""
+        if self.operator.weight is None:
+            return None
+        found = smallest(self.operator)
+        return replace(found, name="packed") if found.name == "dense" and self._small else found
+
+    @property
+    def _small(self) -> bool:
+        """Whether this is a convolution with too little for the kernel that computes four output channels at once."""
+        operator = self.operator
+        if operator.kind not in ("conv", "depthwise") or operator.weight is None:
+            return False
+        outputs, taps = len(operator.weight) // operator.options["groups"][0], operator.weight[0].numel()
+        return outputs < _FEW_OUTPUTS or taps < _FEW_TAPS
 
     @property
     def code(self) -> str:
@@ -65,7 +79,17 @@ class Layer:
     @property
     def kind(self) -> str:
         """What the kernel computes, whatever the encoding; empty for a reshape."""
+        if self._pointwise and not self.code:
+            return "linear"  # at every place
         return _KERNELS.get(self.operator.kind, self.operator.kind)
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether this is a convolution of 1 x 1 that sees every place of its input."""
+        operator, options = self.operator, self.operator.options
+        if operator.kind != "conv" or operator.weight is None or options["groups"] != (1,):
+            return False
+        return {*operator.weight.shape[2:], *options["stride"]} == {1} and not any(options["padding"])
 
     @property
     def kernel(self) -> str:
@@ -129,10 +153,18 @@ class Layer:
         return found
 
     def _arguments(self, offsets: Mapping[int, int]) -> list[str]:
-        operator, activations = self.operator, self.graph.activations
-        inputs = [f"&(Input){{{_tensor(activations[index], offsets[index])}}}" for index in operator.inputs]
-        target = _tensor(activations[operator.output], offsets[operator.output])
+        operator = self.operator
+        inputs = [f"&(Input){{{_tensor(self._seen(index), offsets[index])}}}" for index in operator.inputs]
+        target = _tensor(self._seen(operator.output), offsets[operator.output])
         return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings()]
+
+    def _seen(self, position: int) -> Activation:
+        """An activation as the kernel sees it: where every place is one for itself, all rows are one."""
+        activation = self.graph.activations[position]
+        if not self._pointwise:
+            return activation
+        channels = activation.shape[0]
+        return replace(activation, shape=(channels, activation.numel // channels))
 
     def _settings(self) -> list[str]:
         """What a kernel needs to know beside its tensors."""
@@ -142,14 +174,14 @@ class Layer:
         weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name in known)
         requantization = f"{names['multiplier']}[0], {names['shift']}[0]"
         match operator.kind:
+            case "linear" | "conv" if self.kind == "linear":
+                return [f"&(Weights){{{weights}}}"]
             case "conv" | "depthwise":
                 return [f"&(Weights){{{weights}}}", f"{self._window()}, {options['groups'][0]}"]
             case "layer_norm":
                 constants = self._normalization()
                 return [f"&(Weights){{{weights}}}", f"{constants.count}, INT64_C({constants.eps})",
                         f"{constants.bits}, {constants.shift}"]  # fmt: skip
-            case "linear":
-                return [f"&(Weights){{{weights}}}"]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":

@@ -1,13 +1,10 @@
-/* Next weight; an entry of 4 bits is the number of zeros before the next value, or 15 zeros with no value behind. */
-static inline int next_runs4_$bits(Reader *at) {
-    while (at->zeros == 0) {
-        if (at->found) {
-            at->found = 0;
-            return next_value_$bits(at);
-        }
-        at->zeros = unpack(at->index, at->entry++, 4);
-        at->found = at->zeros < 15;
+/* Moves to the next weight that is not zero; whether the filter has one more. An entry of 4 bits is the number of
+ * zeros before the next value, or 15 zeros with no value behind. */
+static inline int find_runs4(Reader *at) {
+    while (!at->found && at->place < at->end) {
+        const int zeros = unpack(at->index, at->entry++, 4);
+        at->place += (uint32_t)zeros;
+        at->found = zeros < 15;
     }
-    at->zeros--;
-    return 0;
+    return at->place < at->end;
 }
