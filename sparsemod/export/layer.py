@@ -15,6 +15,8 @@ from sparsemod.graph.normalization import Normalization, normalization
 
 _KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
+_FEW_OUTPUTS, _FEW_TAPS = 3, 8
+"""With fewer output channels in a group or weights in a filter a convolution is computed one weight after the other."""
 KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
          "upsample", *_KERNELS)  # fmt: skip
 """What can be written."""
@@ -70,8 +72,20 @@ class Layer:
 
     @cached_property
     def encoding(self) -> Encoding | None:
-        """How the weights are stored, if there are any."""
-        return None if self.operator.weight is None else smallest(self.operator)
+        """How the weights are stored, if there are any; dense ones that are used one after the other are packed."""
+        if self.operator.weight is None:
+            return None
+        found = smallest(self.operator)
+        return replace(found, name="packed") if found.name == "dense" and self._small else found
+
+    @property
+    def _small(self) -> bool:
+        """Whether this is a convolution with too little for the kernel that computes four output channels at once."""
+        operator = self.operator
+        if operator.kind not in ("conv", "depthwise") or operator.weight is None:
+            return False
+        outputs, taps = len(operator.weight) // operator.options["groups"][0], operator.weight[0].numel()
+        return outputs < _FEW_OUTPUTS or taps < _FEW_TAPS
 
     @property
     def code(self) -> str:
@@ -83,7 +97,17 @@ class Layer:
     @property
     def kind(self) -> str:
         """What the kernel computes, whatever the encoding; empty for a reshape."""
+        if self._pointwise and not self.code:
+            return "linear"  # at every place
         return _KERNELS.get(self.operator.kind, self.operator.kind)
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether this is a convolution of 1 x 1 that sees every place of its input."""
+        operator, options = self.operator, self.operator.options
+        if operator.kind != "conv" or operator.weight is None or options["groups"] != (1,):
+            return False
+        return {*operator.weight.shape[2:], *options["stride"]} == {1} and not any(options["padding"])
 
     @property
     def kernel(self) -> str:
@@ -150,28 +174,36 @@ class Layer:
         return found
 
     def _arguments(self, offsets: Mapping[int, int]) -> "list[str | Struct]":
-        operator, activations = self.operator, self.graph.activations
+        operator = self.operator
         names = "ab" if len(operator.inputs) > 1 else "x"
         inputs = [
-            Struct("Input", name, _tensor(activations[position], offsets[position]))
+            Struct("Input", name, _tensor(self._seen(position), offsets[position]))
             for name, position in zip(names, operator.inputs, strict=True)
         ]
-        target = f"{_tensor(activations[operator.output], offsets[operator.output])}, {self._bounds()}"
+        target = f"{_tensor(self._seen(operator.output), offsets[operator.output])}, {self._bounds()}"
         return [*inputs, Struct("Output", "y", target), *self._settings()]
+
+    def _seen(self, position: int) -> Activation:
+        """An activation as the kernel sees it: where every place is one for itself, all rows are one."""
+        activation = self.graph.activations[position]
+        if not self._pointwise:
+            return activation
+        channels = activation.shape[0]
+        return replace(activation, shape=(channels, activation.numel // channels))
 
     def _settings(self) -> "list[str | Struct]":
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
         requantization = [f"{self._name('multiplier')}[0]", f"{self._name('shift')}[0]"]
         match operator.kind:
+            case "linear" | "conv" if self.kind == "linear":
+                return [self._weights()]
             case "conv" | "depthwise":
                 return [self._weights(), self._window(), str(options["groups"][0])]
             case "layer_norm":
                 constants = self._normalization()
                 numbers = [constants.count, f"INT64_C({constants.eps})", constants.bits, constants.shift]
                 return [self._weights(), *map(str, numbers)]
-            case "linear":
-                return [self._weights()]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":
