@@ -23,7 +23,8 @@ def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:
     if operator.kind == "reshape":
         return 0.0
     if operator.kind in device.cycles_per_mac:
-        cycles = device.cycles_per_mac[operator.kind] * operator.macs
+        outputs = graph.activations[operator.output].numel
+        cycles = device.cycles_per_mac[operator.kind] * operator.macs + device.cycles_per_output * outputs
     else:
         cycles = device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)
     return 1e3 * (device.cycles_per_operator + cycles) / device.clock_hz

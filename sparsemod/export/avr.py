@@ -20,6 +20,7 @@ _SOURCE = Path(__file__).parent / "source"
 _PACKAGES = {"avr-gcc": "gcc-avr avr-libc", "simavr": "simavr"}
 _PARTS = {"run": "atmega2560", "link": "atmega328p"}
 _CLOCK_HZ = 16_000_000
+_STACK = "stack (bytes)"
 _RAM_BYTES = 8_192
 """Of the part that runs."""
 _TEST_BYTES = 1_536
@@ -48,12 +49,17 @@ def checks(folder: Path, facts: dict[str, int], device: Device) -> list[Check]:
         packages = " ".join(_PACKAGES[name] for name in missing)
         note = f"not run, as {' and '.join(missing)} cannot be found. Debian and Ubuntu: apt-get install {packages}"
         return [Check("", None, None, CORE, note=note)]
-    found, stack = _emulated(folder, facts)
-    return found + _linked(folder, device, stack)
+    found = emulated(folder, facts)
+    return found + _linked(folder, device, next((check.found for check in found if check.name == _STACK), None))
 
 
-def _emulated(folder: Path, facts: dict[str, int]) -> tuple[list[Check], int | None]:
-    """What the core finds, and bytes of stack, if the network could be run."""
+def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
+    """What the core finds.
+
+    Args:
+        folder: Of an export, already known to be unchanged.
+        facts: What its manifest predicts.
+    """
     runs = max(1, min(facts["vectors"], _MACS // max(facts["macs"], 1)))
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         net, program = Path(scratch) / "net.o", Path(scratch) / "net.elf"
@@ -62,20 +68,19 @@ def _emulated(folder: Path, facts: dict[str, int]) -> tuple[list[Check], int | N
         vectors = (folder / "test" / "vectors.h").stat().st_size // 4
         if arena > _RAM_BYTES - _TEST_BYTES or constants + vectors > _CONST_BYTES:
             note = f"not run, as {_PARTS['run']} has {_RAM_BYTES:,} bytes of RAM and 64 KB of flash within easy reach"
-            return [Check("", None, None, CORE, note=note)], None
+            return [Check("", None, None, CORE, note=note)]
         main = [f"-DRUNS={runs}", f"-I{folder}", f"-I{folder / 'test'}", str(_SOURCE / "avr" / "main.c")]
         run([*_compiler("run"), *main, str(net), "-o", str(program)])
         emulator = ["simavr", "-m", _PARTS["run"], "-f", str(_CLOCK_HZ), str(program)]
         output = _plain(run(emulator, seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND))
     first = "" if runs == facts["vectors"] else f" (the first {runs})"
-    stack = printed(output, "bytes of stack")
     return [
         Check(f"vectors with identical outputs{first}", runs, printed(output, r"of \d+ vectors identical"), CORE),
         Check("arena (bytes)", facts["arena_bytes"], arena, CORE),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, CORE),
-        Check("stack (bytes)", None, stack, CORE),
+        Check(_STACK, None, printed(output, "bytes of stack"), CORE),
         Check("cycles per inference", None, printed(output, "cycles") // runs, CORE),
-    ], stack
+    ]
 
 
 def _plain(output: str) -> str:

@@ -154,7 +154,7 @@ def _kernels(layers: Sequence[Layer]) -> list[str]:
     used = {(layer.kind, layer.encoding) for layer in layers if layer.encoding and layer.code}
     encoded = {(kind, encoding.name, encoding.bits) for kind, encoding in used}
     shared += ["span"] if "max_pool" in plain or "conv" in {kind for kind, _, _ in encoded} else []
-    shared += ["output"] if "linear" in kinds or "conv" in plain else []
+    shared += ["output"] if kinds & {"linear", "conv"} else []
     shared += ["dot"] if plain & {"conv", "linear"} else []
     kernels = [_filled(f"kernels/{kind}_encoded.c", index=index, bits=bits) for kind, index, bits in sorted(encoded)]
     decoders = _decoders({(index, bits) for _, index, bits in encoded})

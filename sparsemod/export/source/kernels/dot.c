@@ -6,7 +6,7 @@ KERNEL void dot(const int8_t *in, int step, int zero_point, const NET_FLASH int8
     const NET_FLASH int8_t *third = left > 2 ? second + size : second, *fourth = left > 3 ? third + size : third;
     int32_t sum[4] = {0, 0, 0, 0};
     for (const NET_FLASH int8_t *end = first + taps; first < end; in += step) {
-        const int32_t value = *in - zero_point;
+        const int value = *in - zero_point; /* up to 255, and weights to 127: 16 bits hold a product */
         sum[0] += *first++ * value;
         sum[1] += *second++ * value;
         sum[2] += *third++ * value;
