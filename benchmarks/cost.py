@@ -10,6 +10,8 @@ need an Arm compiler and an emulator (apt-get install gcc-arm-none-eabi qemu-sys
     pruned    a network with all of its weights and with a tenth of them, as bytes of the object file
     planner   the memory plan against the order of the graph, on random branched graphs
     times     processor seconds of what a search does between two trainings
+    avr       predicted and counted cycles of random members on an emulated AVR, and the table that fits them best
+              (apt-get install gcc-avr avr-libc simavr)
     rank      rank correlation of predicted latency and counted instructions over random members of the space
     int8      what quantization costs in error, on images (DATA_PATH names their folder)
 
@@ -38,9 +40,10 @@ from sparsemod.compress.quantize import lower
 from sparsemod.cost import cost, plan
 from sparsemod.cost.liveness import buffers, flow, peak
 from sparsemod.cost.offsets import arena, offsets
-from sparsemod.device import DEVICES
+from sparsemod.device import DEVICES, KINDS
 from sparsemod.errors import InputError
 from sparsemod.export import Check, arm, artefact, export
+from sparsemod.export import avr as avr_processor
 from sparsemod.graph import Activation, Graph, Operator, run
 from sparsemod.locate import locate
 from sparsemod.results import load
@@ -51,6 +54,8 @@ DEVICE = DEVICES["stm32f446"]
 IMAGE = (1, 28, 28)
 RUNS = 5
 NETWORKS = 50
+MEMBERS = 80
+CYCLES = "cycles per inference"
 SECONDS = 5
 
 fitting, integer = (locate(f"{PROBLEMS / 'members.py'}:{name}") for name in ("fitting", "integer"))
@@ -58,7 +63,7 @@ fitting, integer = (locate(f"{PROBLEMS / 'members.py'}:{name}") for name in ("fi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sections = {work.__name__: work for work in (pruned, planner, times, rank, int8)}
+    sections = {work.__name__: work for work in (pruned, planner, times, avr, rank, int8)}
     names = ("exported", *sections)
     parser.add_argument("studies", nargs="*", type=Path, metavar="STUDY", help="folder of a study with int8 networks")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION", help=", ".join(names))
@@ -168,6 +173,53 @@ def correlations(name: str, rows: Sequence[tuple[float, float, int]]) -> None:
     ratios = [used / products for products, used in zip(macs, instructions, strict=True)]
     spread = f"{min(ratios):.0f} to {max(ratios):.0f}, median {statistics.median(ratios):.0f}"
     print(f"{name:28} {len(rows):8} {by_latency:8.3f} {by_macs:8.3f}   {spread}", flush=True)
+
+
+# --- compiled for an AVR ---------------------------------------------------------------------------------------------
+
+
+def avr() -> None:
+    """Unlike those of a Cortex-M, these latencies are of the exported C, so they are compared in cycles."""
+    import numpy as np
+    from scipy.optimize import nnls
+    from scipy.stats import spearmanr
+
+    device, shape = DEVICES["arduino-uno"], (1, 8, 8)
+    print(f"the first {MEMBERS} draws of the space that fit {device.name}, on images of {shape[1]} x {shape[2]}\n")
+    rows, predicted, counted = [], [], []
+    for graph in islice(fitting(device, shape), MEMBERS):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "net"
+            export(graph, folder, torch.zeros(1, *shape, dtype=torch.int8), device)
+            found = {check.name: check.found for check in avr_processor.emulated(folder, artefact.read(folder))}
+        if CYCLES not in found:
+            continue
+        counted.append(found[CYCLES])
+        predicted.append(cost(graph, device)["latency"] * device.clock_hz / 1e3)
+        rows.append(work(graph))
+        print(f"\r{len(rows)} of {MEMBERS}", end="", file=sys.stderr, flush=True)
+    table, seen = np.array([list(row.values()) for row in rows], float), np.array(counted, float)
+    share = np.array(predicted) / seen
+    least, low, middle, high, most = np.quantile(share, [0, 0.1, 0.5, 0.9, 1])
+    best, _ = nnls(table / seen[:, None], np.ones(len(seen)))
+    print(f"\r{len(seen)} networks; predicted / counted cycles: median {middle:.2f}, ", end="")
+    print(f"80 % from {low:.2f} to {high:.2f}, all from {least:.2f} to {most:.2f}")
+    print(f"median error {np.median(abs(share - 1)):.0%}, rank correlation {spearmanr(predicted, seen).statistic:.3f}")
+    print(f"best table: {', '.join(f'{name} {cycles:.0f}' for name, cycles in zip(rows[0], best, strict=True))}")
+
+
+def work(graph: Graph) -> dict[str, int]:
+    """How often each entry of a table of cycles counts."""
+    found = dict.fromkeys((*KINDS, "output", "element", "operator"), 0)
+    for operator in graph.operators:
+        size = graph.activations[operator.output].numel
+        if operator.kind in KINDS:
+            found[operator.kind] += operator.macs
+            found["output"] += size
+        elif operator.kind != "reshape":
+            found["element"] += size * len(operator.inputs)
+        found["operator"] += operator.kind != "reshape"
+    return found
 
 
 # --- the memory plan -------------------------------------------------------------------------------------------------

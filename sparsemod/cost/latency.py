@@ -1,7 +1,8 @@
 """Milliseconds of one inference, from multiply-accumulates and a table of cycles.
 
 Within one search space MACs rank latency well, and the cost of a MAC depends on the kind of layer by up to four times
-[Banbury2021]; hence one figure per kind. Zero weights are multiplied too: no common kernel skips them.
+[Banbury2021]; hence one figure per kind. Zero weights are multiplied too: vendor kernels skip none, although the
+exported C leaves out those that are not stored.
 
 [Banbury2021] MicroNets, MLSys 2021, arXiv 2010.11267.
 """
@@ -22,7 +23,8 @@ def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:
     if operator.kind == "reshape":
         return 0.0
     if operator.kind in device.cycles_per_mac:
-        cycles = device.cycles_per_mac[operator.kind] * operator.macs
+        outputs = graph.activations[operator.output].numel
+        cycles = device.cycles_per_mac[operator.kind] * operator.macs + device.cycles_per_output * outputs
     else:
         cycles = device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)
     return 1e3 * (device.cycles_per_operator + cycles) / device.clock_hz

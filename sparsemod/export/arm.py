@@ -97,7 +97,8 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     if device is None:
         return found
     if device.core not in _LINKED:
-        return [*found, Check("", None, None, device.name, note=_not_linked(facts, device))]
+        note = f"not built for its processor ({device.core or 'unknown'}), which is no Cortex-M that is known here"
+        return [*found, Check("", None, None, device.name, note=note)]
     return found if missing else found + _linked(folder, device)
 
 
@@ -184,14 +185,6 @@ def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
         note = f"does not link: {region} overflows its {limit:,} bytes by {excess:,}" if excess > 0 else ""
         found.append(Check(name, None, limit + excess, device.name, limit, note))
     return found
-
-
-def _not_linked(facts: dict[str, int], device: Device) -> str:
-    note = f"not built for its processor ({device.core or 'unknown'}), which is no Cortex-M that is known here"
-    if device.core != "AVR":
-        return note
-    ram = facts["const_bytes"] + facts["arena_bytes"]
-    return f"{note}; as avr-gcc copies constants to RAM, constants and arena take {ram:,} of {device.ram_bytes:,} bytes"
 
 
 # --- build -----------------------------------------------------------------------------------------------------------

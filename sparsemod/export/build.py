@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from sparsemod.errors import InputError, SparsemodError
 
-FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
-"""For every C compiler."""
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=c99", *WARNINGS, "-O2")
+"""For every C compiler that keeps constants in flash by itself."""
 
 SECONDS = 120.0
 """What a command may take."""
@@ -56,7 +57,7 @@ class Check:
 
 
 def run(command: Sequence[str], accepted: Sequence[int] = (0,), seconds: float = SECONDS) -> str:
-    """What a command prints.
+    """What a command prints, standard error last.
 
     Args:
         command: Program and arguments.
@@ -74,7 +75,7 @@ def run(command: Sequence[str], accepted: Sequence[int] = (0,), seconds: float =
         raise SparsemodError(
             f"`{' '.join(command)}` failed (exit code {done.returncode}):\n{done.stderr or done.stdout}"
         )
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def symbols(listing: str) -> list[tuple[str, int]]:

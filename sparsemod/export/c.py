@@ -9,8 +9,11 @@ Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Ardu
 both systems take sources from the folder itself and leave out test/ and examples/.
 
 The kernels stand as C in the folder `source` and are copied as they are. Weights are stored in the encoding that
-`cost.size` counts. Where that is not the dense one, the kernel gets one weight after the other from a function that
-decodes it; the text of both is filled in for each encoding, so that the compiler finds one loop without a choice in it.
+`cost.size` counts. Where that is not the dense one, the kernel gets one weight after the other from functions that
+decode it; the text of both is filled in for each encoding, so that the compiler finds one loop without a choice in it.
+
+A dense kernel computes four output channels at once, so that an input is read once for four products. A kernel that
+gets its weights one by one uses each at 16 neighbouring places. That also suits depthwise layers.
 """
 
 from collections.abc import Sequence
@@ -147,26 +150,30 @@ def _kernels(layers: Sequence[Layer]) -> list[str]:
     shared += ["window"] if kinds & set(_WINDOWED) else []
     shared += ["weights"] if kinds & set(_WEIGHTED) else []
     shared += ["requantize"] if kinds & set(_REQUANTIZING) else []
-    plain = sorted({layer.kind for layer in layers if not layer.code} - {""})
-    encoded = sorted({(layer.kind, layer.code) for layer in layers if layer.code})
-    kernels = [_filled(f"kernels/{kind}_encoded.c", encoding=code) for kind, code in encoded]
-    return [*(_text(f"kernels/{name}.c") for name in (*shared, *plain)), *_decoders(layers), *kernels]
+    plain = {layer.kind for layer in layers if not layer.code} - {""}
+    used = {(layer.kind, layer.encoding) for layer in layers if layer.encoding and layer.code}
+    encoded = {(kind, encoding.name, encoding.bits) for kind, encoding in used}
+    shared += ["span"] if "max_pool" in plain or "conv" in {kind for kind, _, _ in encoded} else []
+    shared += ["output"] if kinds & {"linear", "conv"} else []
+    shared += ["dot"] if plain & {"conv", "linear"} else []
+    kernels = [_filled(f"kernels/{kind}_encoded.c", index=index, bits=bits) for kind, index, bits in sorted(encoded)]
+    decoders = _decoders({(index, bits) for _, index, bits in encoded})
+    return [*(_text(f"kernels/{name}.c") for name in (*shared, *sorted(plain))), *decoders, *kernels]
 
 
-def _decoders(layers: Sequence[Layer]) -> list[str]:
-    """C text of the functions that give the next weight, one for each encoding in use."""
-    found = {layer.encoding for layer in layers if layer.encoding is not None and layer.code}
-    used = sorted({(encoding.name, encoding.bits) for encoding in found})
-    shared = [_text("kernels/reader.c")] if used else []
-    names = [("value_1" if bits == 1 else "value", bits) for bits in sorted({bits for _, bits in used})]
-    return shared + [_decoder(name, bits) for name, bits in (*names, *used)]
+def _decoders(encodings: set[tuple[str, int]]) -> list[str]:
+    """C text of the functions that find the next weight of each index in use, and take its value of so many bits."""
+    indexes = sorted({index for index, _ in encodings})
+    values = [("value_1" if bits == 1 else "value", bits) for bits in sorted({bits for _, bits in encodings})]
+    found = [_filled(f"kernels/{name}.c", bits=bits) for name, bits in values]
+    found += [_index(index) for index in indexes]
+    return [_text("kernels/reader.c"), *found] if found else []
 
 
-def _decoder(name: str, bits: int) -> str:
+def _index(name: str) -> str:
     if name not in RUN_BITS:
-        return _filled(f"kernels/{name}.c", bits=bits)
-    entry = RUN_BITS[name]
-    return _filled("kernels/runs.c", bits=bits, entry=entry, most=2**entry - 1)
+        return _text(f"kernels/{name}.c")
+    return _filled("kernels/runs.c", entry=RUN_BITS[name], most=2 ** RUN_BITS[name] - 1)
 
 
 def _filled(name: str, **values: object) -> str:

@@ -15,6 +15,8 @@ from sparsemod.graph.normalization import Normalization, normalization
 
 _KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
+_FEW_OUTPUTS, _FEW_TAPS = 3, 8
+"""With fewer output channels in a group or weights in a filter a convolution is computed one weight after the other."""
 KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
          "upsample", *_KERNELS)  # fmt: skip
 """What can be written."""
@@ -31,9 +33,27 @@ class Constant:
     @property
     def text(self) -> str:
         """The definition, on one line if it fits."""
-        start = f"const {self.ctype} {self.name}[{len(self.values)}] = {{"
+        start = f"const NET_FLASH {self.ctype} {self.name}[{len(self.values)}] = {{"
         line = f"{start}{', '.join(map(str, self.values.tolist()))}}};\n"
         return line if len(line) <= 120 else f"{start}\n{wrapped(self.values.tolist(), 4)}}};\n"
+
+
+@dataclass(frozen=True)
+class Struct:
+    """An argument that a kernel takes by its address: a constant of the block around the call.
+
+    Compilers let the constants of different blocks share the stack, which literals in the calls themselves do not.
+    """
+
+    ctype: str
+    name: str
+    fields: str
+
+    @property
+    def text(self) -> str:
+        """The definition."""
+        line = f"const {self.ctype} {self.name} = {{{self.fields}}};"
+        return textwrap.fill(line, 112, subsequent_indent=" " * 4, break_on_hyphens=False) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +72,20 @@ class Layer:
 
     @cached_property
     def encoding(self) -> Encoding | None:
-        """How the weights are stored, if there are any."""
-        return None if self.operator.weight is None else smallest(self.operator)
+        """How the weights are stored, if there are any; dense ones that are used one after the other are packed."""
+        if self.operator.weight is None:
+            return None
+        found = smallest(self.operator)
+        return replace(found, name="packed") if found.name == "dense" and self._small else found
+
+    @property
+    def _small(self) -> bool:
+        """Whether this is a convolution with too little for the kernel that computes four output channels at once."""
+        operator = self.operator
+        if operator.kind not in ("conv", "depthwise") or operator.weight is None:
+            return False
+        outputs, taps = len(operator.weight) // operator.options["groups"][0], operator.weight[0].numel()
+        return outputs < _FEW_OUTPUTS or taps < _FEW_TAPS
 
     @property
     def code(self) -> str:
@@ -65,7 +97,17 @@ class Layer:
     @property
     def kind(self) -> str:
         """What the kernel computes, whatever the encoding; empty for a reshape."""
+        if self._pointwise and not self.code:
+            return "linear"  # at every place
         return _KERNELS.get(self.operator.kind, self.operator.kind)
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether this is a convolution of 1 x 1 that sees every place of its input."""
+        operator, options = self.operator, self.operator.options
+        if operator.kind != "conv" or operator.weight is None or options["groups"] != (1,):
+            return False
+        return {*operator.weight.shape[2:], *options["stride"]} == {1} and not any(options["padding"])
 
     @property
     def kernel(self) -> str:
@@ -99,8 +141,10 @@ class Layer:
         """
         lines = f"/* {self._comment()} */\n"
         for arguments in self._calls(offsets) if self.kernel else []:
-            aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 5))
-            lines += f"{{\n    {self.kernel}({aligned.lstrip()});\n}}\n"  # a block: layers share their stack
+            structs = "".join(argument.text for argument in arguments if isinstance(argument, Struct))
+            passed = [f"&{argument.name}" if isinstance(argument, Struct) else argument for argument in arguments]
+            block = f"{structs}{self.kernel}({', '.join(passed)});\n"
+            lines += f"{{\n{textwrap.indent(block, '    ')}}}\n"
         return textwrap.indent(lines, "    ")
 
     def _comment(self) -> str:
@@ -115,51 +159,61 @@ class Layer:
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
-    def _calls(self, offsets: Mapping[int, int]) -> list[list[str]]:
+    def _calls(self, offsets: Mapping[int, int]) -> "list[list[str | Struct]]":
         if self.operator.kind != "concat":
             return [self._arguments(offsets)]
-        start, found = offsets[self.operator.output], []
+        start = offsets[self.operator.output]
+        found: list[list[str | Struct]] = []
         for number, position in enumerate(self.operator.inputs):
             activation = self.graph.activations[position]
             part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
-            target = f"&(Output){{{_tensor(part, start)}, {self._bounds()}}}"
-            source = f"&(Input){{{_tensor(activation, offsets[position])}}}"
-            found.append([source, target, f"{self._name('multiplier')}[{number}], {self._name('shift')}[0]"])
+            source = Struct("Input", "x", _tensor(activation, offsets[position]))
+            target = Struct("Output", "y", f"{_tensor(part, start)}, {self._bounds()}")
+            found.append([source, target, f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"])
             start += activation.nbytes
         return found
 
-    def _arguments(self, offsets: Mapping[int, int]) -> list[str]:
-        operator, activations = self.operator, self.graph.activations
-        inputs = [f"&(Input){{{_tensor(activations[index], offsets[index])}}}" for index in operator.inputs]
-        target = _tensor(activations[operator.output], offsets[operator.output])
-        return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings()]
+    def _arguments(self, offsets: Mapping[int, int]) -> "list[str | Struct]":
+        operator = self.operator
+        names = "ab" if len(operator.inputs) > 1 else "x"
+        inputs = [
+            Struct("Input", name, _tensor(self._seen(position), offsets[position]))
+            for name, position in zip(names, operator.inputs, strict=True)
+        ]
+        target = f"{_tensor(self._seen(operator.output), offsets[operator.output])}, {self._bounds()}"
+        return [*inputs, Struct("Output", "y", target), *self._settings()]
 
-    def _settings(self) -> list[str]:
+    def _seen(self, position: int) -> Activation:
+        """An activation as the kernel sees it: where every place is one for itself, all rows are one."""
+        activation = self.graph.activations[position]
+        if not self._pointwise:
+            return activation
+        channels = activation.shape[0]
+        return replace(activation, shape=(channels, activation.numel // channels))
+
+    def _settings(self) -> "list[str | Struct]":
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
-        known = {constant.name for constant in self.constants}
-        names = {what: self._name(what) for what in ("weight", "values", "index", "bias", "multiplier", "shift")}
-        weights = ",\n           ".join(f".{what} = {name}" for what, name in names.items() if name in known)
-        requantization = f"{names['multiplier']}[0], {names['shift']}[0]"
+        requantization = [f"{self._name('multiplier')}[0]", f"{self._name('shift')}[0]"]
         match operator.kind:
+            case "linear" | "conv" if self.kind == "linear":
+                return [self._weights()]
             case "conv" | "depthwise":
-                return [f"&(Weights){{{weights}}}", f"{self._window()}, {options['groups'][0]}"]
+                return [self._weights(), self._window(), str(options["groups"][0])]
             case "layer_norm":
                 constants = self._normalization()
-                return [f"&(Weights){{{weights}}}", f"{constants.count}, INT64_C({constants.eps})",
-                        f"{constants.bits}, {constants.shift}"]  # fmt: skip
-            case "linear":
-                return [f"&(Weights){{{weights}}}"]
+                numbers = [constants.count, f"INT64_C({constants.eps})", constants.bits, constants.shift]
+                return [self._weights(), *map(str, numbers)]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":
-                return [self._window(), requantization]
+                return [self._window(), *requantization]
             case "add":
-                return [f"{names['multiplier']}, {names['shift']}[0]"]
+                return [self._name("multiplier"), f"{self._name('shift')}[0]"]
             case "function":
                 return [self._name("table")]
             case "softmax":
-                return [f"{self.graph.activations[operator.output].shape[-1]}, {self._name('table')}"]
+                return [str(self.graph.activations[operator.output].shape[-1]), self._name("table")]
             case "pad":
                 return [_pair(options["padding"][0::2], 0)]
             case "upsample":
@@ -167,7 +221,13 @@ class Layer:
             case "permute":
                 return [f"(const int[]){{{_row(values)}}}" for values in self._axes()]
             case _:
-                return [requantization]
+                return [*requantization]
+
+    def _weights(self) -> Struct:
+        known = {constant.name for constant in self.constants}
+        names = {what: self._name(what) for what in ("weight", "values", "index", "bias", "multiplier", "shift")}
+        fields = ", ".join(f".{what} = {name}" for what, name in names.items() if name in known)
+        return Struct("Weights", "weights", fields)
 
     def _normalization(self) -> Normalization:
         source, (eps,) = self.graph.activations[self.operator.inputs[0]], self.operator.arguments
@@ -189,7 +249,7 @@ class Layer:
         fill = 4 - len(order)
         return [1] * fill + [shape[axis] for axis in order], [0] * fill + [steps[axis] for axis in order]
 
-    def _window(self) -> str:
+    def _window(self) -> Struct:
         """Kernel, stride, padding before and dilation, each over two axes; the only axis of a signal is the second."""
         operator = self.operator
         options = operator.options
@@ -198,7 +258,7 @@ class Layer:
         before = padding if operator.weight is None else padding[0::2]
         dilation = options.get("dilation", (1,) * len(kernel))
         rows = [(kernel, 1), (options["stride"], 1), (before, 0), (dilation, 1)]
-        return f"&(Window){{{', '.join(f'{{{_pair(values, fill)}}}' for values, fill in rows)}}}"
+        return Struct("Window", "window", ", ".join(f"{{{_pair(values, fill)}}}" for values, fill in rows))
 
 
 def _tensor(activation: Activation, offset: int) -> str:

@@ -1,6 +1,6 @@
 """Builds exported C and compares: outputs with those of `graph.run`, bytes with the costs.
 
-On the host always; on emulated Cortex-M processors where their tools are installed (see `arm`).
+On the host always; on emulated processors where their tools are installed (see `arm` and `avr`).
 """
 
 import shutil
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sparsemod.export import arm, artefact
+from sparsemod.export import arm, artefact, avr
 from sparsemod.export.build import FLAGS, Check, NoCompiler, memory, printed, run
 
 _COMPILERS = ("cc", "gcc", "clang")
@@ -20,7 +20,8 @@ def verify(folder: str | Path, flags: Sequence[str] = (), emulate: bool = True) 
     Args:
         folder: As `export` wrote it; nothing is added to it.
         flags: For the host's compiler, beside `FLAGS`.
-        emulate: Also on Cortex-M processors, and with the memory of the device it was exported for.
+        emulate: Also on Cortex-M processors, and as the device it was exported for: in its memory, and on an AVR if it
+            is one.
 
     Returns:
         For the host: identical vectors, bytes of the arena and bytes of constants, as the object file holds them. Then
@@ -34,7 +35,12 @@ def verify(folder: str | Path, flags: Sequence[str] = (), emulate: bool = True) 
     folder = Path(folder)
     facts = artefact.read(folder)
     checks = _host(folder, facts, flags)
-    return checks + arm.checks(folder, facts, artefact.device(folder)) if emulate else checks
+    if not emulate:
+        return checks
+    device = artefact.device(folder)
+    if device is not None and device.core == avr.CORE:
+        return checks + arm.checks(folder, facts, None) + avr.checks(folder, facts, device)
+    return checks + arm.checks(folder, facts, device)
 
 
 def _host(folder: Path, facts: dict[str, int], flags: Sequence[str]) -> list[Check]:

@@ -20,6 +20,14 @@
 #define NET_ARENA_SIZE $arena_bytes /* bytes of RAM */
 #define NET_CONST_SIZE $const_bytes /* bytes of flash for weights and constants */
 
+/* Where constants lie. An AVR reads its flash by other instructions than its RAM, and __flash says so: not in strict
+ * C99, where all constants are copied to RAM, but in gnu99 and newer, as Arduino and PlatformIO compile. */
+#if defined(__FLASH) && !defined(__STRICT_ANSI__)
+#define NET_FLASH __flash
+#else
+#define NET_FLASH
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -74,7 +74,7 @@ static int stack_used(void) {
     return PAINTED - left;
 }
 
-static int same_output(const int8_t *recorded) {
+static int same_output(const NET_FLASH int8_t *recorded) {
     for (long i = 0; i < NET_OUTPUT_SIZE; i++)
         if (net_output()[i] != recorded[i])
             return 0;

@@ -1,5 +1,5 @@
 /* Mean of each window: the multiplier divides by its size. */
-static void avg_pool(const Input *x, const Output *y, const Window *window, int32_t multiplier, int8_t shift) {
+KERNEL void avg_pool(const Input *x, const Output *y, const Window *window, int32_t multiplier, int8_t shift) {
     int8_t *out = y->data;
     for (int channel = 0; channel < y->channels; channel++) {
         const int8_t *plane = x->data + channel * x->height * x->width;

@@ -1,35 +1,50 @@
-/* Sum of one window times its weights, which the reader then has behind it. */
-static int32_t sum_$encoding(const Input *x, int first, int count, int top, int left, const Window *window,
-                             Reader *at) {
-    int32_t sum = 0;
-    for (int channel = first; channel < first + count; channel++) {
-        for (int i = 0; i < window->kernel[0]; i++) {
-            const int row = top + i * window->dilation[0];
-            for (int j = 0; j < window->kernel[1]; j++) {
-                const int32_t weight = next_$encoding(at);
-                const int column = left + j * window->dilation[1];
-                if (weight && row >= 0 && row < x->height && column >= 0 && column < x->width)
-                    sum += weight * (x->data[(channel * x->height + row) * x->width + column] - x->zero_point);
-            }
+/* Adds to the sums of some places, lines of so many columns, what one filter gives; the reader then has the filter
+ * behind it. The place of a weight within its filter is counted, as divisions take long on small processors. */
+static void add_${index}_$bits(const Input *x, int first, int top, int left, const Window *window, Reader *at,
+                               int32_t *sums, int lines, int columns) {
+    const int8_t *plane = x->data + first * x->height * x->width;
+    int i = 0, j = 0;
+    for (uint32_t place = at->from; find_$index(at);) {
+        for (j += (int)(at->place - place); j >= window->kernel[1]; j -= window->kernel[1])
+            if (++i == window->kernel[0])
+                i = 0, plane += x->height * x->width;
+        place = at->place;
+        const int weight = take_$bits(at), step = window->stride[1];
+        const int row = top + i * window->dilation[0], column = left + j * window->dilation[1];
+        const Span rows = inside(row, window->stride[0], lines, x->height);
+        const Span seen = inside(column, step, columns, x->width);
+        for (int line = rows.first; line < rows.end; line++) {
+            const int8_t *in = plane + (row + line * window->stride[0]) * x->width;
+            for (int k = seen.first; k < seen.end; k++)
+                sums[line * columns + k] += weight * (in[column + k * step] - x->zero_point);
         }
     }
-    return sum;
 }
 
-/* Convolution, depthwise too, of encoded weights; they are read anew for every place of the window. */
-static void conv_$encoding(const Input *x, const Output *y, const Weights *weights, const Window *window, int groups) {
+/* Convolution, depthwise too, that takes one weight after the other. They are read anew for every 16 places, or as many
+ * as make whole lines; each is used at all of these, and one that is not stored takes no time. */
+KERNEL void conv_${index}_$bits(const Input *x, const Output *y, const Weights *weights, const Window *window,
+                                int groups) {
+    enum { PLACES = 16 };
     const int count = x->channels / groups, outputs = y->channels / groups;
-    Reader start = {weights->values, weights->index, 0, 0, 0, 0}, end = start;
-    int8_t *out = y->data;
-    for (int o = 0; o < y->channels; o++, start = end) {
-        const int32_t bias = weights->bias ? weights->bias[o] : 0;
-        for (int row = 0; row < y->height; row++) {
+    const int columns = y->width < PLACES ? y->width : PLACES, lines = PLACES / columns;
+    Reader at = {.values = weights->values, .index = weights->index};
+    for (int o = 0; o < y->channels; o++) {
+        at.from = at.end, at.end += (uint32_t)(count * window->kernel[0] * window->kernel[1]);
+        const Reader start = at;
+        for (int row = 0; row < y->height; row += lines) {
             const int top = row * window->stride[0] - window->padding[0];
-            for (int column = 0; column < y->width; column++) {
+            const int high = y->height - row < lines ? y->height - row : lines;
+            for (int column = 0; column < y->width; column += columns) {
                 const int left = column * window->stride[1] - window->padding[1];
-                end = start;
-                const int32_t sum = bias + sum_$encoding(x, o / outputs * count, count, top, left, window, &end);
-                *out++ = requantize((int64_t)sum * weights->multiplier[o], weights->shift[o], y);
+                const int wide = y->width - column < columns ? y->width - column : columns;
+                int8_t *out = y->data + (o * y->height + row) * y->width + column;
+                int32_t sums[PLACES] = {0}, *sum = sums;
+                at = start;
+                add_${index}_$bits(x, o / outputs * count, top, left, window, &at, sums, high, wide);
+                for (int line = 0; line < high; line++, out += y->width)
+                    for (int k = 0; k < wide; k++)
+                        out[k] = output(*sum++, weights, o, y);
             }
         }
     }

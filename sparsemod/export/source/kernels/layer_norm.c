@@ -9,7 +9,7 @@ static int64_t square_root(int64_t value) {
 
 /* Layer normalization of rows of the given size: to zero mean and unit variance, then a weight and a bias for each
  * element. The variance, with eps, is times size^2 * 2^bits, and a normalized element so many steps as shift gives. */
-static void layer_norm(const Input *x, const Output *y, const Weights *weights, int size, int64_t eps, int bits,
+KERNEL void layer_norm(const Input *x, const Output *y, const Weights *weights, int size, int64_t eps, int bits,
                        int shift) {
     const int8_t *in = x->data, *end = in + y->channels * y->height * y->width;
     for (int8_t *out = y->data; in < end; in += size, out += size) {

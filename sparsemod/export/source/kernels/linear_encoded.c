@@ -1,13 +1,13 @@
 /* Fully connected layer of encoded weights. */
-static void linear_$encoding(const Input *x, const Output *y, const Weights *weights) {
-    Reader at = {weights->values, weights->index, 0, 0, 0, 0};
+KERNEL void linear_${index}_$bits(const Input *x, const Output *y, const Weights *weights) {
+    Reader at = {.values = weights->values, .index = weights->index};
     for (int o = 0; o < y->channels; o++) {
-        int32_t sum = weights->bias ? weights->bias[o] : 0;
-        for (int i = 0; i < x->channels; i++) {
-            const int32_t weight = next_$encoding(&at);
-            if (weight)
-                sum += weight * (x->data[i] - x->zero_point);
+        int32_t sum = 0;
+        at.from = at.end, at.end += (uint32_t)x->channels;
+        while (find_$index(&at)) {
+            const int value = x->data[at.place - at.from] - x->zero_point;
+            sum += take_$bits(&at) * value;
         }
-        y->data[o] = requantize((int64_t)sum * weights->multiplier[o], weights->shift[o], y);
+        y->data[o] = output(sum, weights, o, y);
     }
 }

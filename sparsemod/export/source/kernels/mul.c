@@ -1,5 +1,5 @@
 /* Product of two tensors; the second is repeated along the axes on which it has one element. */
-static void mul(const Input *a, const Input *b, const Output *y, int32_t multiplier, int8_t shift) {
+KERNEL void mul(const Input *a, const Input *b, const Output *y, int32_t multiplier, int8_t shift) {
     const int8_t *first = a->data;
     int8_t *out = y->data;
     for (int channel = 0; channel < y->channels; channel++) {

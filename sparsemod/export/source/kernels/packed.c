@@ -1,4 +1,4 @@
-/* Next weight; all are stored. */
-static inline int next_packed_$bits(Reader *at) {
-    return next_value_$bits(at);
+/* Whether the filter has one more weight; all are stored. */
+static inline int find_packed(Reader *at) {
+    return at->place < at->end;
 }

@@ -1,5 +1,5 @@
 /* Zeros around each plane, as many above and to the left as given, and enough below and to the right. */
-static void pad(const Input *x, const Output *y, int above, int left) {
+KERNEL void pad(const Input *x, const Output *y, int above, int left) {
     int8_t *out = y->data;
     for (int channel = 0; channel < y->channels; channel++) {
         for (int row = -above; row < y->height - above; row++) {

@@ -1,5 +1,5 @@
 /* Axes in another order: the size of each axis of the output, and how far apart its elements lie in the input. */
-static void permute(const Input *x, const Output *y, const int *size, const int *stride) {
+KERNEL void permute(const Input *x, const Output *y, const int *size, const int *stride) {
     int8_t *out = y->data;
     for (int a = 0; a < size[0]; a++)
         for (int b = 0; b < size[1]; b++)

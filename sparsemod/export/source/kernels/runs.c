@@ -1,13 +1,10 @@
-/* Next weight; an entry of $entry bits is the number of zeros before the next value, or $most zeros with no value behind. */
-static inline int next_runs${entry}_$bits(Reader *at) {
-    while (at->zeros == 0) {
-        if (at->found) {
-            at->found = 0;
-            return next_value_$bits(at);
-        }
-        at->zeros = unpack(at->index, at->entry++, $entry);
-        at->found = at->zeros < $most;
+/* Moves to the next weight that is not zero; whether the filter has one more. An entry of $entry bits is the number of
+ * zeros before the next value, or $most zeros with no value behind. */
+static inline int find_runs$entry(Reader *at) {
+    while (!at->found && at->place < at->end) {
+        const int zeros = unpack(at->index, at->entry++, $entry);
+        at->place += (uint32_t)zeros;
+        at->found = zeros < $most;
     }
-    at->zeros--;
-    return 0;
+    return at->place < at->end;
 }

@@ -1,5 +1,5 @@
 /* Softmax over rows of the given size, in steps of 1/256 from -128; table[d] is 2^15 exp(-d) in steps of the input. */
-static void softmax(const Input *x, const Output *y, int size, const uint16_t *table) {
+KERNEL void softmax(const Input *x, const Output *y, int size, const NET_FLASH uint16_t *table) {
     const int8_t *in = x->data, *end = in + y->channels * y->height * y->width;
     for (int8_t *out = y->data; in < end; in += size, out += size) {
         int largest = -128;

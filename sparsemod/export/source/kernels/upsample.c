@@ -1,5 +1,5 @@
 /* Each element repeated, so many times along the rows and so many along the columns. */
-static void upsample(const Input *x, const Output *y, int rows, int columns) {
+KERNEL void upsample(const Input *x, const Output *y, int rows, int columns) {
     int8_t *out = y->data;
     for (int channel = 0; channel < y->channels; channel++)
         for (int row = 0; row < y->height; row++)

@@ -1,8 +1,8 @@
 /* Recorded inputs, and what the network that was scored gives for them. */
 #define VECTORS $vectors
 
-static const int8_t inputs[VECTORS][NET_INPUT_SIZE] = {
+static const NET_FLASH int8_t inputs[VECTORS][NET_INPUT_SIZE] = {
 $inputs};
 
-static const int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
+static const NET_FLASH int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
 $outputs};
