@@ -8,6 +8,10 @@ Within one search space MACs rank latency well, and the cost of a MAC depends on
 
 from sparsemod.device import Device
 from sparsemod.graph import Graph, Operator
+from sparsemod.graph.recurrence import GATES
+
+_ELEMENTS_PER_GATE = 5
+"""What the functions of one gate take, as elements of an element-wise operator."""
 
 
 def latency_ms(graph: Graph, device: Device) -> float:
@@ -21,7 +25,12 @@ def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:
         return 1e3 * operator.macs / device.flops
     if operator.kind == "reshape":
         return 0.0
-    if operator.kind in device.cycles_per_mac:
+    if operator.kind in GATES:
+        assert operator.weight is not None
+        gates = operator.macs // operator.weight.shape[1]  # of all steps
+        cycles = device.cycles_per_mac["linear"] * operator.macs
+        cycles += device.cycles_per_element * _ELEMENTS_PER_GATE * gates
+    elif operator.kind in device.cycles_per_mac:
         cycles = device.cycles_per_mac[operator.kind] * operator.macs
     else:
         cycles = device.cycles_per_element * graph.activations[operator.output].numel * len(operator.inputs)
