@@ -149,19 +149,19 @@ def _recurrent(operator: Operator, input_scale: float) -> Operator:
     assert operator.weight is not None and operator.weight_scale is not None
     units = operator.options["units"][0]
     bias = torch.zeros(4 * units) if operator.bias is None else operator.bias
+    biases = row_biases(operator.kind, bias)
     columns = operator.weight.split([operator.weight.shape[1] - units, units], 1)
     units_of_sums = (input_scale, STATE_SCALE)
     parts = [
-        _fit_bias(*part)
-        for part in zip(columns, operator.weight_scale.unbind(1), row_biases(operator.kind, bias), units_of_sums)
+        _fit_bias(*part) for part in zip(columns, operator.weight_scale.unbind(1), biases, units_of_sums, strict=True)
     ]
-    for weight, _, one in parts:
-        _check_accumulator(operator.name, weight, one)
-    weights, scales, biases = zip(*parts, strict=True)
+    for part in parts:
+        _check_accumulator(operator.name, part[0], part[2])
+    weights, scales, fitted = zip(*parts, strict=True)
     scale = torch.stack(scales, 1)
     multiplier, shift = fixed_point(scale.double() * torch.tensor(units_of_sums, dtype=torch.float64) / GATE_SCALE)
-    fitted = None if operator.bias is None else unit_biases(operator.kind, *biases)
-    return replace(operator, weight=torch.cat(weights, 1), weight_scale=scale, bias=fitted, multiplier=multiplier,
+    one = None if operator.bias is None else unit_biases(operator.kind, *fitted)
+    return replace(operator, weight=torch.cat(weights, 1), weight_scale=scale, bias=one, multiplier=multiplier,
                    shift=shift)  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Flow:
 
 
 def scratch_bytes(graph: Graph, operator: Operator) -> int:
-    """What a recurrent operator keeps: the cell or exact state of each unit; the state before, if it writes the last."""
+    """What a recurrent operator keeps: cell or exact state of each unit; the state before, if it writes the last."""
     if operator.kind not in GATES:
         return 0
     exact, kept = (2, 1) if graph.activations[operator.output].itemsize == 1 else (4, 4)

@@ -24,14 +24,16 @@ from sparsemod.cost import model_size_bytes, plan
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.export import arm, artefact
-from sparsemod.export.layer import KINDS, Layer, by, identifiers, wrapped
+from sparsemod.export.layer import KINDS, Constant, Layer, by, identifiers, wrapped
 from sparsemod.graph import Activation, Graph, run
 from sparsemod.graph.assembly import SHARING
+from sparsemod.graph.recurrence import GATES, TANH
 
 _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "max_pool", "avg_pool")
-_WEIGHTED = ("conv", "linear", "layer_norm")
-_REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
+_REQUANTIZED = ("conv", "linear", "layer_norm")
+_WEIGHTED = (*_REQUANTIZED, *GATES, "embedding")
+_REQUANTIZING = (*_REQUANTIZED, "avg_pool", "add", "mul", "concat", "rescale")
 _LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8
 
@@ -77,6 +79,7 @@ def _require_int8(graph: Graph) -> None:
         if operator.kind not in KINDS:
             raise InputError(f"{operator.name}: the C export has no operator {operator.kind!r}")
         integer = operator.kind in SHARING or operator.multiplier is not None or operator.table is not None
+        integer |= operator.kind == "embedding" and operator.weight_itemsize == 1
         if graph.activations[operator.output].itemsize != 1 or not integer:
             raise InputError(f"{operator.name}: this {operator.kind} is computed in float. {advice}")
 
@@ -101,6 +104,9 @@ def _network(graph: Graph) -> str:
     source, target, planned = graph.activations[0], graph.activations[graph.output], plan(graph)
     names = identifiers([operator.name for operator in graph.operators])
     layers = [Layer(graph, operator, name) for operator, name in zip(graph.operators, names, strict=True)]
+    constants = [constant for layer in layers for constant in layer.constants]
+    if any(layer.kind in GATES for layer in layers):
+        constants.append(Constant("net_tanh", "int16_t", TANH.numpy()))
     return _filled(
         "net.c",
         macs=f"{graph.macs:,}",
@@ -110,11 +116,11 @@ def _network(graph: Graph) -> str:
         input_zero_point=source.zero_point,
         output_scale=_float(target.scale),
         output_zero_point=target.zero_point,
-        constants="\n".join(constant.text for layer in layers for constant in layer.constants),
+        constants="\n".join(constant.text for constant in constants),
         kernels="\n".join(_kernels(layers)),
         input_offset=planned.offsets[0],
         output_offset=planned.offsets[graph.output],
-        operators="\n".join(layers[number].call(planned.offsets) for number in planned.order),
+        operators="\n".join(layers[step].call(planned.offsets, planned.scratch.get(step, 0)) for step in planned.order),
     )
 
 
@@ -146,16 +152,18 @@ def _kernels(layers: Sequence[Layer]) -> list[str]:
     shared += ["window"] if kinds & set(_WINDOWED) else []
     shared += ["weights"] if kinds & set(_WEIGHTED) else []
     shared += ["requantize"] if kinds & set(_REQUANTIZING) else []
+    shared += ["recurrent"] if kinds & set(GATES) else []
     plain = sorted({layer.kind for layer in layers if not layer.code} - {""})
     encoded = sorted({(layer.kind, layer.code) for layer in layers if layer.code})
+    encoded = [("recurrent", code) for code in sorted({code for kind, code in encoded if kind in GATES})] + encoded
     kernels = [_filled(f"kernels/{kind}_encoded.c", encoding=code) for kind, code in encoded]
     return [*(_text(f"kernels/{name}.c") for name in (*shared, *plain)), *_decoders(layers), *kernels]
 
 
 def _decoders(layers: Sequence[Layer]) -> list[str]:
     """C text of the functions that give the next weight, one for each encoding in use."""
-    found = {layer.encoding for layer in layers if layer.encoding is not None and layer.code}
-    used = sorted({(encoding.name, encoding.bits) for encoding in found})
+    found = {(layer.code.rpartition("_")[0], layer.encoding.bits) for layer in layers if layer.encoding and layer.code}
+    used = sorted(found)
     shared = [_text("kernels/reader.c")] if used else []
     names = [("value_1" if bits == 1 else "value", bits) for bits in sorted({bits for _, bits in used})]
     return shared + [_filled(f"kernels/{name}.c", bits=bits) for name, bits in (*names, *used)]

@@ -12,11 +12,12 @@ import numpy as np
 from sparsemod.cost.encoding import Encoding, smallest, stored
 from sparsemod.graph import Activation, Graph, Operator
 from sparsemod.graph.normalization import Normalization, normalization
+from sparsemod.graph.recurrence import GATES
 
-_KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
+_KERNELS = {"depthwise": "conv", "relu": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
-KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
-         "upsample", *_KERNELS)  # fmt: skip
+KINDS = ("conv", "linear", "lstm", "gru", "embedding", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function",
+         "softmax", "concat", "pad", "permute", "upsample", "slice", *_KERNELS)  # fmt: skip
 """What can be written."""
 
 
@@ -57,10 +58,13 @@ class Layer:
 
     @property
     def code(self) -> str:
-        """Encoding and bits of a value in the names of kernels, such as bitmap_8; empty for dense weights."""
-        if self.encoding is None or self.encoding.name == "dense":
+        """Encoding and bits of a value in the names of kernels, such as bitmap_8; empty for dense weights.
+
+        A recurrent layer reads dense weights as packed ones of eight bits, which are the same bytes.
+        """
+        if self.encoding is None or (self.encoding.name == "dense" and self.kind not in GATES):
             return ""
-        return f"{self.encoding.name}_{self.encoding.bits}"
+        return f"{'packed' if self.encoding.name == 'dense' else self.encoding.name}_{self.encoding.bits}"
 
     @property
     def kind(self) -> str:
@@ -86,19 +90,21 @@ class Layer:
             found.append(("bias", "int32_t", operator.bias.numpy()))
         if operator.multiplier is not None and operator.shift is not None:
             shift = operator.shift[:1] if operator.kind in ("add", "concat") else operator.shift  # all have the same
-            found += [("multiplier", "int32_t", operator.multiplier.numpy()), ("shift", "int8_t", shift.numpy())]
+            found += [("multiplier", "int32_t", operator.multiplier.flatten().numpy())]
+            found += [("shift", "int8_t", shift.flatten().numpy())]
         if operator.table is not None:
             found.append(("table", "int8_t" if operator.kind == "function" else "uint16_t", operator.table.numpy()))
         return [Constant(f"net_{self.name}_{what}", ctype, values) for what, ctype, values in found if len(values)]
 
-    def call(self, offsets: Mapping[int, int]) -> str:
+    def call(self, offsets: Mapping[int, int], scratch: int = 0) -> str:
         """A comment, and the call of the kernel; of a concatenation, one call for each part.
 
         Args:
             offsets: Start of each activation in the arena.
+            scratch: Start of what the operator needs for itself, if it does.
         """
         lines = f"/* {self._comment()} */\n"
-        for arguments in self._calls(offsets) if self.kernel else []:
+        for arguments in self._calls(offsets, scratch) if self.kernel else []:
             aligned = textwrap.indent(",\n".join(arguments), " " * (len(self.kernel) + 5))
             lines += f"{{\n    {self.kernel}({aligned.lstrip()});\n}}\n"  # a block: layers share their stack
         return textwrap.indent(lines, "    ")
@@ -115,26 +121,30 @@ class Layer:
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
-    def _calls(self, offsets: Mapping[int, int]) -> list[list[str]]:
+    def _calls(self, offsets: Mapping[int, int], scratch: int) -> list[list[str]]:
         if self.operator.kind != "concat":
-            return [self._arguments(offsets)]
+            return [self._arguments(offsets, scratch)]
         start, found = offsets[self.operator.output], []
+        axis = self.operator.options.get("axis", (0,))[0]  # not there in studies of before
+        stride = math.prod(self.graph.activations[self.operator.output].shape[axis:])
         for number, position in enumerate(self.operator.inputs):
             activation = self.graph.activations[position]
             part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
             target = f"&(Output){{{_tensor(part, start)}, {self._bounds()}}}"
             source = f"&(Input){{{_tensor(activation, offsets[position])}}}"
-            found.append([source, target, f"{self._name('multiplier')}[{number}], {self._name('shift')}[0]"])
-            start += activation.nbytes
+            block = math.prod(activation.shape[axis:])
+            scale = f"{self._name('multiplier')}[{number}], {self._name('shift')}[0]"
+            found.append([source, target, f"{block}, {stride}, {scale}"])
+            start += block
         return found
 
-    def _arguments(self, offsets: Mapping[int, int]) -> list[str]:
+    def _arguments(self, offsets: Mapping[int, int], scratch: int) -> list[str]:
         operator, activations = self.operator, self.graph.activations
         inputs = [f"&(Input){{{_tensor(activations[index], offsets[index])}}}" for index in operator.inputs]
         target = _tensor(activations[operator.output], offsets[operator.output])
-        return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings()]
+        return [*inputs, f"&(Output){{{target}, {self._bounds()}}}", *self._settings(scratch)]
 
-    def _settings(self) -> list[str]:
+    def _settings(self, scratch: int) -> list[str]:
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
         known = {constant.name for constant in self.constants}
@@ -150,6 +160,16 @@ class Layer:
                         f"{constants.bits}, {constants.shift}"]  # fmt: skip
             case "linear":
                 return [f"&(Weights){{{weights}}}"]
+            case "lstm" | "gru":
+                settings = _row([options[key][0] for key in ("units", "reverse", "last")])
+                return [f"&(Weights){{{weights}}}", f"arena + {scratch}, {settings}"]
+            case "embedding":
+                assert operator.weight is not None
+                return [f"&(Weights){{{weights}}}", _row(operator.weight.shape)]
+            case "slice":
+                shape, axis = self.graph.activations[operator.inputs[0]].shape, options["axis"][0]
+                size = math.prod(shape[axis + 1 :])
+                return [_row([shape[axis] * size, options["start"][0] * size, options["count"][0] * size])]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":

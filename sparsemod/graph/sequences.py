@@ -6,6 +6,7 @@ all gates of the first unit, then all of the second, so that a device needs no m
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -134,7 +135,9 @@ def select(state: Assembly, call: Call) -> None:
 
 def cut(state: Assembly, call: Call) -> None:
     """`aten.slice`: some elements along one axis."""
-    x, (axis, start, _, step) = call.args[0], (*call.args[1:], *(0, None, None, 1)[len(call.args) - 1 :])
+    x = call.args[0]
+    given: list[Any] = [*call.args[1:], *[0, None, None, 1][len(call.args) - 1 :]]
+    axis, start, _, step = given
     found = state.known.get(id(x))
     if x.shape == call.output.shape and found is not None:
         state.uses[id(call.output)] += state.uses[id(x)] - 1
