@@ -47,6 +47,7 @@ _SAME_SCALE = (
     *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
     *(_aten.dropout.default, _aten.feature_dropout.default, _aten.permute.default, _aten.transpose.int),
     *(_aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec, _aten.select.int, _aten.slice.Tensor),
+    _aten.alias.default,
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
@@ -250,7 +251,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
         node.meta["static"] = inherited if own is None else own == "post"
         if not node.meta["static"]:
             return
-        if node.target is operator.getitem:
+        if node.target is operator.getitem and node.all_input_nodes[0].target in _RECURRENT:
             node.meta["steps"] = _STATES
             _annotate(node, {}, _STATES)
         elif node.target in _PAIRS:

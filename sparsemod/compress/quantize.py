@@ -70,7 +70,7 @@ def lower(
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)
-    return _integers(_narrowed(graph, traced)).renamed([operator.name for operator in traced.operators])
+    return _integers(_narrowed(graph, traced).renamed([operator.name for operator in traced.operators]))
 
 
 def _narrowed(graph: Graph, traced: Graph) -> Graph:

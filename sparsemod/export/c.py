@@ -92,12 +92,16 @@ def _header(graph: Graph) -> str:
     return _filled(
         "net.h",
         input_size=source.numel,
-        input_shape=by(source.shape),
+        input_shape=by(source.shape) + (", tokens from 0 on: write each minus 128" if _reads_tokens(graph) else ""),
         output_size=target.numel,
         output_shape=by(target.shape),
         arena_bytes=plan(graph).size,
         const_bytes=model_size_bytes(graph),
     )
+
+
+def _reads_tokens(graph: Graph) -> bool:
+    return any(operator.kind == "embedding" for operator in graph.operators)
 
 
 def _network(graph: Graph) -> str:

@@ -54,8 +54,8 @@ def _parameters(draft: Draft, name: str, operator: Operator) -> list[str]:
     return found
 
 
-# Positions of our gates in the order of ONNX: of an LSTM input, output, forget and cell, of a GRU update, reset and new.
 _ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+"""Where PyTorch has the gates of ONNX: of an LSTM input, output, forget and cell; of a GRU update, reset and new."""
 
 
 def _recurrent(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:

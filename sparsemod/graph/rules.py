@@ -117,7 +117,7 @@ def _foldable(state: Assembly, x: Tensor) -> int | None:
     if position is None or position in state.norms:
         return None
     before = state.operators[position]
-    return position if before.weight is not None and not _bounded(before) else None
+    return position if before.kind in ("conv", "depthwise", "linear") and not _bounded(before) else None
 
 
 def _channelwise(state: Assembly, call: Call, factor: Tensor, offset: Tensor) -> None:
@@ -279,6 +279,7 @@ def _permute(state: Assembly, call: Call) -> None:
     x, dims = call.args[0], call.output.dim()
     if isinstance(state.known.get(id(x)), Constant | None):
         return _transpose(state, call)
+    source = state.activation(x)
     if call.name == "permute":
         order = [axis % dims for axis in call.args[1]]
     else:
@@ -287,7 +288,7 @@ def _permute(state: Assembly, call: Call) -> None:
         order[one], order[other] = other, one
     if order[0] != 0:
         raise Unsupported("an order of axes that moves the batch cannot be costed")
-    state.new(call, "permute", [state.activation(x)], options={"axes": tuple(axis - 1 for axis in order[1:])})
+    state.new(call, "permute", [source], options={"axes": tuple(axis - 1 for axis in order[1:])})
 
 
 def _upsample(state: Assembly, call: Call) -> None:

@@ -225,7 +225,7 @@ def embedding(state: Assembly, call: Call) -> None:
     state.new(call, "embedding", [tokens], table.source.name, weight=table.value.detach().clone(), prunable=False,
               weight_itemsize=1 if narrow else 4, weight_scale=table.scale)  # fmt: skip
     output = len(state.activations) - 1
-    if narrow:
+    if table.scale is None and narrow:
         state.static.add(output)
         state.narrow([tokens, output])
     if table.scale is not None:

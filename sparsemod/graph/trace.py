@@ -35,7 +35,8 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
     """The graph of a module: with its weights if it has any, with shapes alone on the meta device.
 
     Args:
-        module: Any module of one input and one output; it is traced in evaluation mode and left as it was.
+        module: Any module of one input and one output; it is traced in evaluation mode and left as it was. One that
+            holds an `nn.Embedding` gets whole numbers.
         input_shape: Without the batch, such as (C, H, W).
         scheme: Quantization scheme that sets the bytes per element and weight.
 
@@ -45,7 +46,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
     """
     parameter = next(module.parameters(), None)
     device = "meta" if parameter is None else parameter.device
-    dtype = torch.int64 if _reads_tokens(module) else torch.float32
+    dtype = torch.int64 if reads_tokens(module) else torch.float32
     example = torch.zeros(2, *input_shape, dtype=dtype, device=device)  # two: the batch is never taken for a flat axis
     with evaluating(module):
         try:
@@ -59,8 +60,8 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
             raise InputError(error.reason + where) from None
 
 
-def _reads_tokens(module: nn.Module) -> bool:
-    """Whether the input is whole numbers, for an embedding."""
+def reads_tokens(module: nn.Module) -> bool:
+    """Whether a module gets whole numbers, which it looks up in an embedding."""
     return any(isinstance(part, nn.Embedding) for part in module.modules())
 
 
