@@ -47,7 +47,7 @@ _SAME_SCALE = (
     *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
     *(_aten.dropout.default, _aten.feature_dropout.default, _aten.permute.default, _aten.transpose.int),
     *(_aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec, _aten.select.int, _aten.slice.Tensor),
-    _aten.alias.default,
+    *(_aten.narrow.default, _aten.alias.default),
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
