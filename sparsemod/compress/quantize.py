@@ -46,8 +46,8 @@ def lower(
     Args:
         module: Trained; left as it was.
         calibration: Batches of inputs that set the activation ranges, each (N, *input shape), all of one N.
-        scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear layers, float activations), `both`
-            (each module says), `none` (float32).
+        scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear and recurrent layers, float
+            activations), `both` (each module says), `none` (float32).
         tune: Quantization-aware training: trains a copy of the network in place that rounds as the integer one does.
 
     Raises:

@@ -78,6 +78,7 @@ class Assembly:
         scheme: Of parameters without a source.
         sources: By the identity of a parameter.
         uses: How often each tensor is read.
+        rounded: Scale and zero point of the tensors that are quantized as soon as they are there.
         known: What each tensor is.
         static: Activations that the quantization scheme makes int8.
         quantized: Activations whose scale has been seen.
@@ -89,6 +90,7 @@ class Assembly:
     scheme: str
     sources: Mapping[int, Source]
     uses: Counter[int]
+    rounded: Mapping[int, tuple[float, int]] = field(default_factory=dict)
     operators: list[Operator] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
     known: dict[int, "int | Constant | Padded | States"] = field(default_factory=dict)

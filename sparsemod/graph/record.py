@@ -1,7 +1,7 @@
 """Records what a module computes: every ATen call of one forward pass, whatever its classes are called."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,13 @@ class _Whole(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _keeping_whole(module: object, recorder: _Recorder) -> AbstractContextManager[object]:
+    """Keeps calls whole where there are any; it would cost every other trace a third of its time."""
+    layers = module.modules() if isinstance(module, nn.Module) else []
+    recurrent = any(isinstance(part, nn.RNNBase | nn.RNNCellBase) for part in layers)
+    return _Whole(recorder) if recurrent or isinstance(module, torch.fx.GraphModule) else nullcontext()
+
+
 def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Call], Tensor]:
     """Every ATen call of one forward pass, in order, and the output.
 
@@ -104,7 +111,7 @@ def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Ca
         module: In evaluation mode.
         example: Some inputs, (N, *input shape).
     """
-    with torch.no_grad(), _Recorder() as recorder, _Whole(recorder):
+    with torch.no_grad(), _Recorder() as recorder, _keeping_whole(module, recorder):
         output = module(example)
     return recorder.calls, recorder.newest(output)
 
@@ -138,7 +145,7 @@ def scope(module: nn.Module, example: Tensor, position: int) -> str:
         hooks.append(part.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
         hooks.append(part.register_forward_hook(lambda *_: stack.pop() and None))
     try:
-        with torch.no_grad(), Watcher() as watcher, _Whole(watcher):
+        with torch.no_grad(), Watcher() as watcher, _keeping_whole(module, watcher):
             module(example)
     finally:
         for hook in hooks:

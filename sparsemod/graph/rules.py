@@ -338,6 +338,8 @@ def _dequantize(state: Assembly, call: Call) -> None:
     state.known[id(call.output)] = Constant(x, scale.float(), Source("", state.scheme))
 
 
+QUANTIZING = ("quantize_per_tensor", "quantize_affine")
+
 RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "lift_fresh", "native_dropout"), _alias),
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze"), _view),
@@ -350,7 +352,7 @@ RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     **dict.fromkeys((*FUNCTIONS, *(f"{name}_" for name in FUNCTIONS)), _function),
     **dict.fromkeys(("permute", "transpose"), _permute),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
-    **dict.fromkeys(("quantize_per_tensor", "quantize_affine"), _quantize),
+    **dict.fromkeys(QUANTIZING, _quantize),
     **dict.fromkeys(("dequantize_per_tensor", "dequantize_per_channel", "dequantize_affine"), _dequantize),
     "t": _transpose,
     "as_strided_": _strides,

@@ -134,7 +134,8 @@ def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
     if operator.table is not None:
         return _looked_up(operator.kind, operator.table, inputs[0], step.inputs[0], to)
     if operator.kind == "embedding":
-        return step.weight[inputs[0].long().clamp(0, len(step.weight) - 1)].float()
+        rows = step.weight[inputs[0].long().clamp(0, len(step.weight) - 1)]
+        return _quantize(rows, to) if rows.is_floating_point() else rows.float()
     if operator.kind in GATES:
         return _recurrent(step, inputs[0])
     if step.factor is not None:
@@ -191,7 +192,8 @@ def _recurrent(step: _Step, x: Tensor) -> Tensor:
     operator, weight = step.operator, step.weight
     units, reverse, last = (operator.options[key][0] for key in ("units", "reverse", "last"))
     if operator.multiplier is None or operator.shift is None:
-        steps = real_steps(operator.kind, units, _real(x, step.inputs[0]), weight, operator.bias, bool(reverse))
+        real = real_steps(operator.kind, units, _real(x, step.inputs[0]), weight, operator.bias, bool(reverse))
+        steps = _quantize(real, step.output)
     else:
         of_input, of_state = weight[:, : x.shape[-1]].double(), weight[:, x.shape[-1] :].double()
         cell = Cell(operator.kind, units, of_input, of_state, operator.bias, operator.multiplier, operator.shift)

@@ -74,10 +74,15 @@ def _direction(
     options = {"units": (units,), "reverse": (reverse,), "last": (0,)}
     state.weighted(whole, call.name, source, weight, bias, macs=steps * weight.value.numel(), options=options)
     output = state.popped(whole.output)
-    if source in state.quantized:
+    _fix_steps(state, call, output)
+    return output
+
+
+def _fix_steps(state: Assembly, call: Call, output: int) -> None:
+    """All states have one scale, also those that no call quantizes, as they do not leave the layer."""
+    if any(state.rounded.get(id(tensor)) == (STATE_SCALE, 0) for tensor in (call.output, *call.others)):
         state.narrow([output], scale=STATE_SCALE, zero_point=0)
         state.quantized.add(output)
-    return output
 
 
 def _rows(inputs: Tensor, states: Tensor, gates: int) -> Tensor:
@@ -111,9 +116,7 @@ def _side_by_side(state: Assembly, call: Call, ends: Sequence[int]) -> int:
     joined = replace(call, output=torch.empty(state.batch, shapes[0][0], width, device="meta"))
     state.new(joined, "concat", ends, options={"axis": (1,)})
     output = state.popped(joined.output)
-    if ends[0] in state.quantized:
-        state.narrow([output], scale=STATE_SCALE, zero_point=0)
-        state.quantized.add(output)
+    _fix_steps(state, call, output)
     return output
 
 

@@ -17,7 +17,7 @@ from sparsemod.graph.assembly import Assembly, Padded, Source, States, Unsupport
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph
 from sparsemod.graph.record import Call, evaluating, record, scope
-from sparsemod.graph.rules import RULES
+from sparsemod.graph.rules import QUANTIZING, RULES
 from sparsemod.graph.sequences import last_steps
 
 _SUPPORTED = (
@@ -101,7 +101,9 @@ def assemble(
     """
     uses = Counter(id(tensor) for call in calls for tensor in _tensors(call.args))
     uses[id(output)] += 1
-    state = Assembly(len(example), scheme, sources, uses)
+    quantized = (call.args[:3] for call in calls if call.name in QUANTIZING)
+    rounded = {id(x): (float(scale), int(zero_point)) for x, scale, zero_point in quantized}
+    state = Assembly(len(example), scheme, sources, uses, rounded)
     parameters = (sources[id(tensor)] for call in calls for tensor in _tensors(call.args) if id(tensor) in sources)
     first = next((source.scheme for source in parameters), scheme)
     state.activations.append(Activation(tuple(example.shape[1:]), 1 if first == "post" else 4))

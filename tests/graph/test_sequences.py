@@ -197,6 +197,30 @@ def test_padded_token_has_a_row_of_zeros() -> None:
     assert lower(module, [torch.randint(4, (8, 3))]).operators[0].weight[0].tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("embedding", ["post", "dynamic", "none"])
+@pytest.mark.parametrize("layer", ["post", "dynamic", "none"])
+def test_parts_of_other_schemes_meet(embedding: str, layer: str) -> None:
+    """Only what is int8 on both sides stays so; a step of the states or of what they become is below 0.01."""
+    torch.manual_seed(0)
+    rnn = nn.GRU(5, 6, num_layers=2, batch_first=True, bidirectional=True)
+    module = nn.Sequential(Reads(rnn, lambda steps, states: steps[:, -1], tokens=20), nn.Linear(12, 3)).eval()
+    module[0].embedding.quant_scheme, rnn.quant_scheme = embedding, layer
+    x = torch.randint(20, (16, 7))
+    graph = lower(module, [x], "both")
+    assert (run(graph, x) - module(x)).abs().max() < 0.01
+    sizes = [graph.activations[operator.output].itemsize for operator in graph.operators if operator.kind == "gru"]
+    assert sizes == [1 if layer == "post" else 4] * 4
+
+
+@pytest.mark.parametrize("scheme", ["post", "dynamic"])
+def test_a_graph_comes_back_from_its_file(scheme: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randint(9, (16, 7))
+    module = Reads(nn.LSTM(5, 6, 2, batch_first=True), lambda steps, states: steps[:, 1:-1], tokens=9)
+    graph = lower(module.eval(), [x], scheme)
+    assert torch.equal(run(Graph.from_tensors(*graph.to_tensors()), x), run(graph, x))
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
