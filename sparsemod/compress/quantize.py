@@ -148,20 +148,18 @@ def _recurrent(operator: Operator, input_scale: float) -> Operator:
     """Sums of input and state each become steps of a gate; see `graph.recurrence`."""
     assert operator.weight is not None and operator.weight_scale is not None
     units = operator.options["units"][0]
-    bias = torch.zeros(4 * units) if operator.bias is None else operator.bias
-    biases = row_biases(operator.kind, bias)
+    given = torch.zeros(4 * units) if operator.bias is None else operator.bias
+    biases = row_biases(operator.kind, given)
     columns = operator.weight.split([operator.weight.shape[1] - units, units], 1)
-    units_of_sums = (input_scale, STATE_SCALE)
-    parts = [
-        _fit_bias(*part) for part in zip(columns, operator.weight_scale.unbind(1), biases, units_of_sums, strict=True)
-    ]
+    steps = (input_scale, STATE_SCALE)
+    parts = [_fit_bias(*part) for part in zip(columns, operator.weight_scale.unbind(1), biases, steps, strict=True)]
     for part in parts:
         _check_accumulator(operator.name, part[0], part[2])
     weights, scales, fitted = zip(*parts, strict=True)
     scale = torch.stack(scales, 1)
-    multiplier, shift = fixed_point(scale.double() * torch.tensor(units_of_sums, dtype=torch.float64) / GATE_SCALE)
-    one = None if operator.bias is None else unit_biases(operator.kind, *fitted)
-    return replace(operator, weight=torch.cat(weights, 1), weight_scale=scale, bias=one, multiplier=multiplier,
+    multiplier, shift = fixed_point(scale.double() * torch.tensor(steps, dtype=torch.float64) / GATE_SCALE)
+    bias = None if operator.bias is None else unit_biases(operator.kind, *fitted)
+    return replace(operator, weight=torch.cat(weights, 1), weight_scale=scale, bias=bias, multiplier=multiplier,
                    shift=shift)  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Activation:
     """A tensor that exists while the network runs.
 
     Attributes:
-        shape: Without the batch: (C, H, W) or (C,).
+        shape: Without the batch: (C, H, W) or (C,); (T, F) of a sequence.
         itemsize: Bytes per element: 1 for int8, 4 for float32.
         scale: Real value of one step; 1 for float32.
         zero_point: The integer that stands for the real value 0.

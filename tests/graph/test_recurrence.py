@@ -189,7 +189,7 @@ def test_weights_too_many_for_32_bits_are_infeasible() -> None:
     graph_of = nn.LSTM(2**16 + 2**12, 1, batch_first=True)
     nn.init.ones_(graph_of.weight_ih_l0)
     with pytest.raises(
-        Infeasible, match="layer: the sum of products can reach 2.26e\\+09, beyond the 32-bit accumulator"
+        Infeasible, match=r"layer: the sum of products can reach 2.26e\+09, beyond the 32-bit accumulator"
     ):
         lower(Steps(graph_of), [torch.randn(2, 1, 2**16 + 2**12)])
 

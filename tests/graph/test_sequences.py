@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_memory_by_hand() -> None:
         [(start, start + 20), *((plan(last).offsets[p], plan(last).offsets[p] + n) for p, n in ((0, 36), (1, 8)))]
     )
     assert operator == 0
-    assert all(one[1] <= other[0] for one, other in zip(taken, taken[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(taken))
 
 
 def test_a_chain_of_layers_needs_no_more_than_its_largest_step() -> None:
@@ -267,7 +268,7 @@ def test_what_cannot_be_costed_is_named(module: nn.Module, message: str, device:
 
 def test_initial_states_are_refused() -> None:
     trace(Starts(lambda x: torch.zeros(1, len(x), 6)), (7, 5))
-    with pytest.raises(InputError, match="gru is supported from zero on; call it without initial states .*'rnn'"):
+    with pytest.raises(InputError, match=r"gru is supported from zero on; call it without initial states .*'rnn'"):
         trace(Starts(lambda x: torch.ones(1, len(x), 6)), (7, 5))
 
 
