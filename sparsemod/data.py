@@ -3,7 +3,8 @@
 Two kinds of split look the same from outside: `Tensors` (all samples in memory, no per-sample Python) and `Samples`
 (any `torch.utils.data.Dataset`).
 
-x: samples, (N, *input shape); y: class numbers, (N,).
+x: samples, (N, *input shape), float32; y: class numbers, (N,). A network that holds an `nn.Embedding` gets x as whole
+numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -97,6 +98,21 @@ class Samples:
         for start in range(0, len(order), size):
             x, y = join([self.dataset[self.indices[position]] for position in order[start : start + size]])
             yield x.float(), torch.as_tensor(y)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The same samples as whole numbers, int64, for a network that looks them up."""
+
+    split: Split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
+        """See `Split`."""
+        for x, y in self.split.batches(size, rng, collate):
+            yield x.long(), y
 
 
 @dataclass(frozen=True, eq=False)

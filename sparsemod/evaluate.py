@@ -9,7 +9,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from sparsemod.compress.quantize import lower
 from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, over_limits, target_sparsity
-from sparsemod.data import Collate, Data
+from sparsemod.data import Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, run
+from sparsemod.graph.trace import reads_tokens
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
@@ -93,6 +94,8 @@ def _score(
     seed = random_seed(config.train.seed, candidate.number)
     torch.manual_seed(seed)
     network = problem.build(candidate.parameters, data.input_shape, data.num_classes)
+    if reads_tokens(network):
+        data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
         inherit(network, weights)
     ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)

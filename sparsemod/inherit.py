@@ -30,9 +30,18 @@ def inherit(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             for key, tensor in own.items():
                 source = weights.get(f"{name}.{key}")
                 if source is not None and source.dim() == tensor.dim():
-                    _copy(tensor, source, inputs=1 if key == "weight" and tensor.dim() >= 2 else None)
+                    looked_up = isinstance(module, nn.Embedding)  # new features are zero where they are read
+                    inputs = 1 if key.startswith("weight") and tensor.dim() >= 2 and not looked_up else None
+                    for part, old in zip(_by_gate(module, tensor), _by_gate(module, source), strict=False):
+                        _copy(part, old, inputs)
         else:
             _identity(module)
+
+
+def _by_gate(module: nn.Module, tensor: Tensor) -> tuple[Tensor, ...]:
+    """Views of what a recurrent layer keeps in one tensor, gate behind gate; the tensor itself of other layers."""
+    gates = 4 if isinstance(module, nn.LSTM) else 3 if isinstance(module, nn.GRU) else 1
+    return (tensor,) if gates == 1 else tensor.chunk(gates)
 
 
 def _copy(tensor: Tensor, source: Tensor, inputs: int | None) -> None:

@@ -250,3 +250,24 @@ def test_other_layer_that_the_parent_lacks_stays_as_it_was_built(layer: nn.Modul
     before = layer.weight.clone()
     inherit(nn.Sequential(layer), {})
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_wider_recurrent_network_computes_what_its_parent_does(kind: type) -> None:
+    """More features of the embedding, more units, and gates that stay what they were."""
+
+    class Reads(nn.Module):
+        def __init__(self, features: int, units: int) -> None:
+            super().__init__()
+            self.embedding, self.head = nn.Embedding(9, features), nn.Linear(units, 3)
+            self.rnn = kind(features, units, num_layers=2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(self.embedding(x))[0][:, -1])
+
+    torch.manual_seed(0)
+    parent, child, x = Reads(3, 4), Reads(5, 7), torch.randint(9, (8, 6))
+    inherit(child, parent.state_dict())
+    assert torch.allclose(child(x), parent(x), atol=1e-6)
+    assert child.embedding.weight[:, 3:].all()
+    inherit(Reads(2, 3), parent.state_dict())

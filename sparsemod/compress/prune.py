@@ -17,7 +17,7 @@ _UPDATES = 50
 class PruningRamp:
     """After-step hook that keeps the smallest weights of all layers together at zero.
 
-    Every weight of two or more axes can be pruned, the classifier's too; biases and norms cannot.
+    Every weight of two or more axes can be pruned, the classifier's too; biases, norms and embeddings cannot.
 
     Args:
         network: Trained elsewhere; its weights are changed in place.
@@ -69,5 +69,6 @@ def keeping_zeros(network: nn.Module) -> Callable[[int, int], None]:
 
 def prunable(network: nn.Module) -> list[Tensor]:
     """The weights that can be pruned."""
-    norms = {id(own) for part in network.modules() if isinstance(part, nn.LayerNorm) for own in part.parameters()}
-    return [parameter for parameter in network.parameters() if parameter.dim() >= 2 and id(parameter) not in norms]
+    kept = (part for part in network.modules() if isinstance(part, nn.LayerNorm | nn.Embedding))
+    kept_weights = {id(own) for part in kept for own in part.parameters()}
+    return [weight for weight in network.parameters() if weight.dim() >= 2 and id(weight) not in kept_weights]

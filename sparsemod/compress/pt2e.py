@@ -8,6 +8,7 @@ The one file that imports torchao; import it late.
 import copy
 import logging
 import math
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from sparsemod.compress.qat import rounding
 from sparsemod.errors import Infeasible
+from sparsemod.graph.recurrence import STATE_SCALE
 from sparsemod.graph.trace import WEIGHT_BITS
 
 for _name in ("torchao", "torch.utils._pytree"):  # on import they report CUDA extensions that a CPU build never has
@@ -44,7 +46,8 @@ _SAME_SCALE = (
     *(_aten.flatten.using_ints, _aten.view.default, _aten.reshape.default, _aten.unsqueeze.default),
     *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default, _aten.contiguous.default),
     *(_aten.dropout.default, _aten.feature_dropout.default, _aten.permute.default, _aten.transpose.int),
-    *(_aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec),
+    *(_aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec, _aten.select.int, _aten.slice.Tensor),
+    *(_aten.narrow.default, _aten.alias.default),
 )
 _OWN_SCALE = (
     *(_aten.avg_pool1d.default, _aten.adaptive_avg_pool1d.default, _aten.avg_pool2d.default),
@@ -60,6 +63,9 @@ _ACTIVATION = QuantizationSpec(
 )
 _SHARES = FixedQParamsQuantizationSpec(torch.int8, 1 / 256, -128, -128, 127, torch.per_tensor_affine)
 """Of a softmax: from 0 to almost 1."""
+_STATES = FixedQParamsQuantizationSpec(torch.int8, STATE_SCALE, 0, -128, 127, torch.per_tensor_affine)
+"""Of a recurrent layer: from -1 to almost 1."""
+_RECURRENT = (_aten.lstm.input, _aten.gru.input)
 _FACTORS = [percent / 100 for percent in range(100, 4, -1)]
 """Scales that a weight of few bits tries, as shares of the one that reaches its largest value."""
 
@@ -199,13 +205,16 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Annotates every node, in order of execution."""
-        layers = (node for node in model.graph.nodes if node.target in (*_LAYERS, *_NORMS))
+        kinds = (*_LAYERS, *_RECURRENT, *_NORMS, _aten.embedding.default)
+        layers = (node for node in model.graph.nodes if node.target in kinds)
         first = next((self._schemes.get(_path(node), self._scheme) for node in layers), self._scheme)
         for node in model.graph.nodes:
             if node.op == "placeholder":
                 node.meta["static"] = first == "post"
-            elif node.target in _LAYERS:
+            elif node.target in (*_LAYERS, *_RECURRENT):
                 self._annotate_layer(node)
+            elif node.target is _aten.embedding.default:
+                self._annotate_embedding(node, model)
             else:
                 self._annotate_other(node)
         return model
@@ -217,10 +226,24 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
         chosen = self._schemes.get(_path(node), self._scheme)
         static = node.meta["static"] = chosen == "post"
         inputs: dict[Any, Any] = dict(_read(node.args[:1])) if static else {}
-        if static or (chosen == "dynamic" and node.target is _aten.linear.default):
-            weight: Any = node.args[1]  # of the module; its target is the path of the parameter
-            inputs[weight] = _WEIGHT[self._bits.get(str(weight.target), 8)]
-        _annotate(node, inputs, _ACTIVATION if static and not _fused(node) else None)
+        recurrent = node.target in _RECURRENT
+        if static or (chosen == "dynamic" and (recurrent or node.target is _aten.linear.default)):
+            for weight in _weights(node):  # of the module; its target is the path of the parameter
+                inputs[weight] = _WEIGHT[self._bits.get(str(weight.target), 8)]
+        _annotate(node, inputs, _ACTIVATION if static and not recurrent and not _fused(node) else None)
+
+    def _annotate_embedding(self, node: fx.Node, model: fx.GraphModule) -> None:
+        """Its range is that of all its rows, whichever the calibration sees."""
+        if (self._schemes.get(_path(node), self._scheme)) != "post":
+            node.meta["static"] = False
+            return
+        table: Any = node.args[0]
+        largest = model.get_parameter(str(table.target)).abs().max().item()
+        spec = FixedQParamsQuantizationSpec(
+            torch.int8, max(largest, 2**-20) / 127, 0, -127, 127, torch.per_tensor_symmetric
+        )
+        node.meta.update(static=True, steps=spec)
+        _annotate(node, {table: spec}, spec)
 
     def _annotate_other(self, node: fx.Node) -> None:
         own = self._schemes.get(_path(node)) if node.target in _NORMS else None
@@ -228,13 +251,17 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
         node.meta["static"] = inherited if own is None else own == "post"
         if not node.meta["static"]:
             return
-        if node.target in _PAIRS:
+        if node.target is operator.getitem and node.all_input_nodes[0].target in _RECURRENT:
+            node.meta["steps"] = _STATES
+            _annotate(node, {}, _STATES)
+        elif node.target in _PAIRS:
             _annotate(node, _read(node.args[:2]), None if _fused(node) else _ACTIVATION)
         elif node.target in _CLAMPS:
             _annotate(node, {} if _fused(node.args[0]) else _read(node.args[:1]), _ACTIVATION)
         elif node.target is _aten.cat.default:
             _annotate(node, _read(node.args[0]), _ACTIVATION)
         elif node.target is _aten.softmax.int:
+            node.meta["steps"] = _SHARES
             _annotate(node, _read(node.args[:1]), _SHARES)
         elif node.target in (*_OWN_SCALE, *_NORMS):
             _annotate(node, _read(node.args[:1]), None if _fused(node) else _ACTIVATION)
@@ -243,8 +270,16 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
 
 
 def _read(sources: Any) -> dict[fx.Node, Any]:
-    """How each source is quantized: one that a softmax wrote is so already."""
-    return {source: _SHARES if _origin(source).target is _aten.softmax.int else _ACTIVATION for source in sources}
+    """How each source is quantized: where the steps of an operator are known, as it was written."""
+    return {source: _origin(source).meta.get("steps", _ACTIVATION) for source in sources}
+
+
+def _weights(layer: fx.Node) -> list[Any]:
+    """The weights of a layer, with two axes or more."""
+    if layer.target not in _RECURRENT:
+        return [layer.args[1]]
+    parameters: Any = layer.args[2]
+    return [weight for weight in parameters if weight.meta["val"].dim() == 2]
 
 
 def _origin(node: fx.Node) -> fx.Node:

@@ -26,6 +26,7 @@ from sparsemod.graph.functions import FUNCTIONS, exponentials, tabulated
 from sparsemod.graph.network import fixed_point
 from sparsemod.graph.normalization import fraction_bits
 from sparsemod.graph.record import evaluating
+from sparsemod.graph.recurrence import GATE_SCALE, GATES, STATE_SCALE, row_biases, unit_biases
 from sparsemod.graph.trace import sources
 
 SCHEMES = ("post", "dynamic", "both", "none")
@@ -45,8 +46,8 @@ def lower(
     Args:
         module: Trained; left as it was.
         calibration: Batches of inputs that set the activation ranges, each (N, *input shape), all of one N.
-        scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear layers, float activations), `both`
-            (each module says), `none` (float32).
+        scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear and recurrent layers, float
+            activations), `both` (each module says), `none` (float32).
         tune: Quantization-aware training: trains a copy of the network in place that rounds as the integer one does.
 
     Raises:
@@ -69,7 +70,7 @@ def lower(
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)
-    return _integers(_narrowed(graph, traced)).renamed([operator.name for operator in traced.operators])
+    return _integers(_narrowed(graph, traced).renamed([operator.name for operator in traced.operators]))
 
 
 def _narrowed(graph: Graph, traced: Graph) -> Graph:
@@ -110,8 +111,10 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
     sources = [graph.activations[position] for position in operator.inputs]
     if operator.kind in SHARING or target.itemsize == 4 or any(s.itemsize == 4 for s in sources):
         return operator
-    if operator.weight is not None and operator.weight_scale is None:
-        return operator
+    if operator.weight is not None and (operator.weight_scale is None or operator.kind == "embedding"):
+        return operator  # an embedding holds its rows in the steps of its output
+    if operator.kind in GATES:
+        return _recurrent(operator, sources[0].scale)
     if operator.kind == "softmax":
         return replace(operator, table=exponentials(sources[0].scale))
     if operator.kind == "function":
@@ -131,31 +134,50 @@ def _integer(graph: Graph, operator: Operator) -> Operator:
     if operator.kind == "layer_norm":
         unit = 2.0 ** -fraction_bits(math.prod(operator.options["shape"]))
     step = unit / target.scale
-    if operator.weight is None:
+    if operator.weight is None or operator.weight_scale is None:
         count = math.prod(operator.options.get("kernel", ()))
         multiplier, shift = fixed_point(torch.tensor([step / count], dtype=torch.float64))
         return replace(operator, multiplier=multiplier, shift=shift)
-    weight, scale, bias = _fit_bias(operator, unit)
+    weight, scale, bias = _fit_bias(operator.weight, operator.weight_scale, operator.bias, unit)
     multiplier, shift = fixed_point(step * scale.double())
     _check_accumulator(operator.name, weight, bias)
     return replace(operator, weight=weight, weight_scale=scale, bias=bias, multiplier=multiplier, shift=shift)
+
+
+def _recurrent(operator: Operator, input_scale: float) -> Operator:
+    """Sums of input and state each become steps of a gate; see `graph.recurrence`."""
+    assert operator.weight is not None and operator.weight_scale is not None
+    units = operator.options["units"][0]
+    given = torch.zeros(4 * units) if operator.bias is None else operator.bias
+    biases = row_biases(operator.kind, given)
+    columns = operator.weight.split([operator.weight.shape[1] - units, units], 1)
+    steps = (input_scale, STATE_SCALE)
+    parts = [_fit_bias(*part) for part in zip(columns, operator.weight_scale.unbind(1), biases, steps, strict=True)]
+    for part in parts:
+        _check_accumulator(operator.name, part[0], part[2])
+    weights, scales, fitted = zip(*parts, strict=True)
+    scale = torch.stack(scales, 1)
+    multiplier, shift = fixed_point(scale.double() * torch.tensor(steps, dtype=torch.float64) / GATE_SCALE)
+    bias = None if operator.bias is None else unit_biases(operator.kind, *fitted)
+    return replace(operator, weight=torch.cat(weights, 1), weight_scale=scale, bias=bias, multiplier=multiplier,
+                   shift=shift)  # fmt: skip
 
 
 def _applied(operator: Operator, x: Tensor) -> Tensor:
     return FUNCTIONS[operator.function](x, *operator.arguments)
 
 
-def _fit_bias(operator: Operator, input_scale: float) -> tuple[Tensor, Tensor, Tensor | None]:
+def _fit_bias(
+    weight: Tensor, weight_scale: Tensor, given: Tensor | None, input_scale: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Weights, their scales and int32 biases, if the layer has any.
 
     A channel whose weights are all but zero has so fine a scale that its bias would not fit into 32 bits; such a
     channel gets a coarser scale.
     """
-    assert operator.weight is not None and operator.weight_scale is not None
-    weight, scale = operator.weight, operator.weight_scale.double()
-    if operator.bias is None:
-        return weight, operator.weight_scale, None
-    bias = operator.bias.double()
+    if given is None:
+        return weight, weight_scale, None
+    scale, bias = weight_scale.double(), given.double()
     coarser = torch.maximum(scale, bias.abs() / input_scale / _BIAS)
     shape = (-1, *[1] * (weight.dim() - 1))
     weight = torch.round(weight.double() * (scale / coarser).reshape(shape)).to(torch.int8)

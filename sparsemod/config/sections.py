@@ -47,7 +47,7 @@ class TrainSection:
     batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
     quant_scheme: str = _key(
         "post",
-        "post: int8; dynamic: int8 weights of linear layers; both: each module says; none: float32",
+        "post: int8; dynamic: int8 weights of linear and recurrent layers; both: each module says; none: float32",
         one_of=("post", "dynamic", "both", "none"),
     )
     qat_epochs: int = _key(

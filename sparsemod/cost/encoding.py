@@ -41,11 +41,11 @@ class Encoding:
 
 
 def smallest(operator: Operator) -> Encoding:
-    """The encoding of an operator with weights; without values, or of a layer normalization, that of all weights."""
+    """The encoding of an operator with weights; that of all weights without values, and where each is looked up."""
     assert operator.weight is not None
     bits, count = bits_per_weight(operator), operator.weight.numel()
     everything = Encoding("packed" if bits < 8 else "dense", bits, _nbytes(count, bits))
-    if operator.weight.is_meta or operator.kind == "layer_norm":
+    if operator.weight.is_meta or operator.kind in ("layer_norm", "embedding"):
         return everything
     nonzero = (operator.weight != 0).flatten().cpu().numpy()
     values = _nbytes(int(np.count_nonzero(nonzero)), _value_bits(operator))

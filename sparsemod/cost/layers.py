@@ -1,7 +1,7 @@
 """What each operator contributes to the costs of a network: one row per operator, in order of execution.
 
-The rows add up to what `cost` says of the whole network; only the bytes of flash lack the scales of input and output,
-`size.ENDS`, which belong to no operator.
+The rows add up to what `cost` says of the whole network; only the bytes of flash lack those that belong to no
+operator, `size.shared_bytes`.
 
 [Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
 """

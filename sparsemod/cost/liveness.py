@@ -1,7 +1,8 @@
 """Which activations share memory, and from when to when each piece of memory is needed.
 
 Memory is needed from the operator that writes it to the last one that reads it [Liberis2021]. A reshape hands on the
-memory of its input. An element-wise operator writes over an input that nothing reads after it.
+memory of its input. An element-wise operator writes over an input that nothing reads after it. A recurrent operator
+needs memory of its own while it runs, for what it keeps from one step to the next.
 
 [Liberis2021] uNAS: constrained neural architecture search for microcontrollers, EuroMLSys 2021, arXiv 2010.14246.
 """
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from sparsemod.graph import Graph
+from sparsemod.graph import Graph, Operator
+from sparsemod.graph.recurrence import GATES
 
 IN_PLACE = ("add", "relu", "function", "mul")
 """Kinds that read element i of their inputs before they write element i of their output, and never again after."""
@@ -22,11 +24,12 @@ _ALIGNMENT = 4
 class Flow:
     """What the operators of a graph read and write, as values: activations, a reshaped one being the same value.
 
-    A value goes by the position in `Graph.activations` of the first activation that holds it.
+    A value goes by the position in `Graph.activations` of the first activation that holds it. What an operator needs
+    for itself is a value that it alone reads and writes; such values follow, one for each operator.
 
     Attributes:
         value: By activation.
-        sizes: Bytes by activation, in whole words.
+        sizes: Bytes by activation, then by operator, in whole words.
         reads: Values by operator, each once.
         writes: Value by operator; of a reshape the one that it reads.
         over: Values by operator that it may write over if nothing reads them later.
@@ -37,6 +40,18 @@ class Flow:
     reads: Sequence[Sequence[int]]
     writes: Sequence[int]
     over: Sequence[Sequence[int]]
+
+    def own(self, operator: int) -> int:
+        """The value that an operator needs for itself; of no bytes for most of them."""
+        return len(self.value) + operator
+
+
+def scratch_bytes(graph: Graph, operator: Operator) -> int:
+    """What a recurrent operator keeps: cell or exact state of each unit; the state before, if it writes the last."""
+    if operator.kind not in GATES:
+        return 0
+    exact, kept = (2, 1) if graph.activations[operator.output].itemsize == 1 else (4, 4)
+    return operator.options["units"][0] * (exact + kept * operator.options["last"][0])
 
 
 def flow(graph: Graph) -> Flow:
@@ -50,7 +65,9 @@ def flow(graph: Graph) -> Flow:
             value[operator.output] = sources[0]
         reads.append(sources if len(sources) == 1 else list(dict.fromkeys(sources)))
         over.append(_same_size(graph, operator.inputs, operator.output, value) if operator.kind in IN_PLACE else [])
-    sizes = [-(-activation.nbytes // _ALIGNMENT) * _ALIGNMENT for activation in graph.activations]
+    needed = [activation.nbytes for activation in graph.activations]
+    needed += [scratch_bytes(graph, operator) for operator in graph.operators]
+    sizes = [-(-nbytes // _ALIGNMENT) * _ALIGNMENT for nbytes in needed]
     return Flow(value, sizes, reads, [value[operator.output] for operator in graph.operators], over)
 
 
@@ -96,7 +113,9 @@ def buffers(flow: Flow, order: Sequence[int]) -> list[Buffer]:
             last[source] = step
     home, values, born = {0: 0}, {0: [0]}, {0: 0}
     for step, operator in enumerate(order):
-        value = flow.writes[operator]
+        own, value = flow.own(operator), flow.writes[operator]
+        if flow.sizes[own]:
+            values[own], born[own], last[own] = [own], step, step
         if value in home:
             continue
         for source in flow.over[operator]:

@@ -5,7 +5,7 @@ not count. `liveness` says what is needed when, `order` finds the order, `offset
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sparsemod.cost.liveness import Buffer, Flow, buffers, flow, peak
 from sparsemod.cost.offsets import arena, offsets
@@ -23,12 +23,14 @@ class Plan:
         offsets: Start of each activation, by position in `Graph.activations`; a reshaped activation has that of its
             source, and so has one that is written over an input.
         order: Positions in `Graph.operators`, in order of execution.
+        scratch: Start of what an operator needs for itself, by position in `Graph.operators`, where it needs anything.
     """
 
     size: int
     lower_bound: int
     offsets: Mapping[int, int]
     order: tuple[int, ...]
+    scratch: Mapping[int, int] = field(default_factory=dict)
 
 
 def plan(graph: Graph) -> Plan:
@@ -60,4 +62,5 @@ def _placed(values: Flow, needed: Sequence[Buffer], bound: int, order: tuple[int
     starts = offsets(needed, bound)
     at = {value: start for buffer, start in zip(needed, starts, strict=True) for value in buffer.values}
     places = {position: at[value] for position, value in enumerate(values.value) if value in at}
-    return Plan(arena(needed, starts), bound, places, order)
+    own = {operator: at[values.own(operator)] for operator in order if values.own(operator) in at}
+    return Plan(arena(needed, starts), bound, places, order, own)

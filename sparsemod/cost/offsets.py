@@ -37,16 +37,18 @@ def arena(buffers: Sequence[Buffer], starts: Sequence[int]) -> int:
 def _from_both_ends(buffers: Sequence[Buffer], end: int) -> list[int] | None:
     """Lowest and highest place in turn, so that input and output of an operator lie at opposite ends.
 
-    Every chain of operators fits.
+    What is gone after one step lies between them. Every chain of operators fits.
     """
     starts: list[int] = []
-    for number, buffer in enumerate(buffers):
+    high = False
+    for buffer in buffers:
         before = zip(starts, buffers, strict=False)
         taken = [(start, start + other.size) for start, other in before if other.dies >= buffer.born]
         gaps = _gaps(sorted(taken), buffer.size, end)
         if not gaps:
             return None
-        starts.append(gaps[-1][1] - buffer.size if number % 2 else gaps[0][0])
+        starts.append(gaps[-1][1] - buffer.size if high else gaps[0][0])
+        high ^= buffer.dies > buffer.born
     return starts
 
 

@@ -62,10 +62,10 @@ def _is_chain(graph: Graph) -> bool:
 
 
 def _most_demanding(flow: Flow) -> int:
-    """Bytes that no order can do without: inputs and output of one operator."""
+    """Bytes that no order can do without: inputs, output and own memory of one operator."""
     most = 0
-    for reads, value, over in zip(flow.reads, flow.writes, flow.over, strict=True):
-        needed = 0 if over or value in reads else flow.sizes[value]
+    for number, (reads, value, over) in enumerate(zip(flow.reads, flow.writes, flow.over, strict=True)):
+        needed = flow.sizes[flow.own(number)] + (0 if over or value in reads else flow.sizes[value])
         for source in reads:
             needed += flow.sizes[source]
         most = max(most, needed)
@@ -106,6 +106,7 @@ class _Network(NamedTuple):
         reads: Of each value that is read: its other readers, its bytes, and whether the output may be written over it.
         writes: Bytes of the output; none of a reshape, which shares the memory of its input.
         keeps: Bytes of the output that will be read.
+        own: Bytes that it needs for itself while it runs.
         needs: Operators that must have run.
         followers: Operators that need this one.
     """
@@ -113,6 +114,7 @@ class _Network(NamedTuple):
     reads: Sequence[Sequence[tuple[int, int, bool]]]
     writes: Sequence[int]
     keeps: Sequence[int]
+    own: Sequence[int]
     needs: Sequence[int]
     followers: Sequence[Sequence[int]]
 
@@ -148,7 +150,7 @@ class _Network(NamedTuple):
                 freed += size
                 if writable:
                     written = 0
-        return state.live + written, state.live - freed + self.keeps[operator]
+        return state.live + written + self.own[operator], state.live - freed + self.keeps[operator]
 
 
 def _network(graph: Graph, flow: Flow) -> _Network:
@@ -173,4 +175,5 @@ def _network(graph: Graph, flow: Flow) -> _Network:
         0 if value in values else flow.sizes[value] for value, values in zip(flow.writes, flow.reads, strict=True)
     ]
     keeps = [written if readers[value] else 0 for value, written in zip(flow.writes, writes, strict=True)]
-    return _Network(reads, writes, keeps, needs, followers)
+    own = [flow.sizes[flow.own(number)] for number in range(len(writer))]
+    return _Network(reads, writes, keeps, own, needs, followers)

@@ -8,13 +8,15 @@ non-zero weight and no index [Fedorov2019]; that figure is `Graph.nnz`.
 
 from sparsemod.cost.encoding import largest, smallest
 from sparsemod.graph import Graph, Operator
+from sparsemod.graph.recurrence import GATES
 
 _BIAS = 4
 _MULTIPLIER = 4
 _SHIFT = 1
 _SCALE = 4
 _TABLE = 256
-_ENDS = 10
+_CURVE = 2 * 257
+"""Of tanh, which all recurrent layers read."""
 ENDS = 10
 """Scale and zero point of the input and of the output."""
 
@@ -25,11 +27,18 @@ def model_size_bytes(graph: Graph) -> int:
     Exact for a graph with values. Without values `graph.sparsity` says how many weights will be zero but not where:
     the result is then the largest that any place can lead to, and the exact size for a network that is not pruned.
     """
+    shared = shared_bytes(graph)
     if not graph.pruned:
-        return ENDS + sum(operator_bytes(graph, operator) for operator in graph.operators)
+        return shared + sum(operator_bytes(graph, operator) for operator in graph.operators)
     layers = [operator for operator in graph.operators if operator.weight is not None and operator.prunable]
     others = sum(operator_bytes(graph, operator) for operator in graph.operators if operator not in layers)
-    return ENDS + others + sum(_constants(graph, operator) for operator in layers) + largest(layers, graph.pruned)
+    return shared + others + sum(_constants(graph, operator) for operator in layers) + largest(layers, graph.pruned)
+
+
+def shared_bytes(graph: Graph) -> int:
+    """Flash that belongs to no operator: scales of input and output, and one table for all recurrent layers."""
+    kinds = {operator.kind for operator in graph.operators if graph.activations[operator.output].itemsize == 1}
+    return ENDS + (_CURVE if kinds & set(GATES) else 0)
 
 
 def operator_bytes(graph: Graph, operator: Operator) -> int:
@@ -41,11 +50,13 @@ def operator_bytes(graph: Graph, operator: Operator) -> int:
 def _constants(graph: Graph, operator: Operator) -> int:
     """Biases, and what brings a sum of products back to eight bits."""
     quantized = graph.activations[operator.output].itemsize == 1
+    if operator.kind == "embedding":
+        return 0  # its rows are in steps of the output
     if operator.weight is not None:
-        channels = operator.weight.shape[0]
-        bias = _BIAS if operator.bias is not None else 0
+        bias = 0 if operator.bias is None else _BIAS * operator.bias.numel()
         scale = _MULTIPLIER + _SHIFT if quantized else _SCALE if operator.weight_itemsize == 1 else 0
-        return channels * (bias + scale)
+        scales = operator.weight.shape[0] * (2 if operator.kind in GATES else 1)  # of input and state
+        return bias + scales * scale
     if not quantized:
         return 0
     match operator.kind:

@@ -28,14 +28,16 @@ from sparsemod.cost.encoding import RUN_BITS
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.export import arm, artefact
-from sparsemod.export.layer import KINDS, Layer, by, identifiers, wrapped
+from sparsemod.export.layer import KINDS, Constant, Layer, by, identifiers, wrapped
 from sparsemod.graph import Activation, Graph, run
 from sparsemod.graph.assembly import SHARING
+from sparsemod.graph.recurrence import GATES, TANH
 
 _SOURCE = Path(__file__).parent / "source"
 _WINDOWED = ("conv", "max_pool", "avg_pool")
-_WEIGHTED = ("conv", "linear", "layer_norm")
-_REQUANTIZING = (*_WEIGHTED, "avg_pool", "add", "mul", "rescale")
+_REQUANTIZED = ("conv", "linear", "layer_norm")
+_WEIGHTED = (*_REQUANTIZED, *GATES, "embedding")
+_REQUANTIZING = (*_REQUANTIZED, "avg_pool", "add", "mul", "concat", "rescale")
 _LIBRARY = ("Makefile", "CMakeLists.txt", "library.json", "library.properties")
 _VECTORS = 8
 
@@ -81,6 +83,7 @@ def _require_int8(graph: Graph) -> None:
         if operator.kind not in KINDS:
             raise InputError(f"{operator.name}: the C export has no operator {operator.kind!r}")
         integer = operator.kind in SHARING or operator.multiplier is not None or operator.table is not None
+        integer |= operator.kind == "embedding" and operator.weight_itemsize == 1
         if graph.activations[operator.output].itemsize != 1 or not integer:
             raise InputError(f"{operator.name}: this {operator.kind} is computed in float. {advice}")
 
@@ -93,7 +96,7 @@ def _header(graph: Graph) -> str:
     return _filled(
         "net.h",
         input_size=source.numel,
-        input_shape=by(source.shape),
+        input_shape=by(source.shape) + (", tokens from 0 on: write each minus 128" if _reads_tokens(graph) else ""),
         output_size=target.numel,
         output_shape=by(target.shape),
         arena_bytes=plan(graph).size,
@@ -101,10 +104,17 @@ def _header(graph: Graph) -> str:
     )
 
 
+def _reads_tokens(graph: Graph) -> bool:
+    return any(operator.kind == "embedding" for operator in graph.operators)
+
+
 def _network(graph: Graph) -> str:
     source, target, planned = graph.activations[0], graph.activations[graph.output], plan(graph)
     names = identifiers([operator.name for operator in graph.operators])
     layers = [Layer(graph, operator, name) for operator, name in zip(graph.operators, names, strict=True)]
+    constants = [constant for layer in layers for constant in layer.constants]
+    if any(layer.kind in GATES for layer in layers):
+        constants.append(Constant("net_tanh", "int16_t", TANH.numpy()))
     return _filled(
         "net.c",
         macs=f"{graph.macs:,}",
@@ -114,11 +124,11 @@ def _network(graph: Graph) -> str:
         input_zero_point=source.zero_point,
         output_scale=_float(target.scale),
         output_zero_point=target.zero_point,
-        constants="\n".join(constant.text for layer in layers for constant in layer.constants),
+        constants="\n".join(constant.text for constant in constants),
         kernels="\n".join(_kernels(layers)),
         input_offset=planned.offsets[0],
         output_offset=planned.offsets[graph.output],
-        operators="\n".join(layers[number].call(planned.offsets) for number in planned.order),
+        operators="\n".join(layers[step].call(planned.offsets, planned.scratch.get(step, 0)) for step in planned.order),
     )
 
 
@@ -150,13 +160,18 @@ def _kernels(layers: Sequence[Layer]) -> list[str]:
     shared += ["window"] if kinds & set(_WINDOWED) else []
     shared += ["weights"] if kinds & set(_WEIGHTED) else []
     shared += ["requantize"] if kinds & set(_REQUANTIZING) else []
+    shared += ["recurrent"] if kinds & set(GATES) else []
     plain = {layer.kind for layer in layers if not layer.code} - {""}
     used = {(layer.kind, layer.encoding) for layer in layers if layer.encoding and layer.code}
     encoded = {(kind, encoding.name, encoding.bits) for kind, encoding in used}
     shared += ["span"] if "max_pool" in plain or "conv" in {kind for kind, _, _ in encoded} else []
     shared += ["output"] if kinds & {"linear", "conv"} else []
     shared += ["dot"] if plain & {"conv", "linear"} else []
-    kernels = [_filled(f"kernels/{kind}_encoded.c", index=index, bits=bits) for kind, index, bits in sorted(encoded)]
+    gates = {("recurrent", index, bits) for kind, index, bits in encoded if kind in GATES}
+    kernels = [
+        _filled(f"kernels/{kind}_encoded.c", index=index, bits=bits)
+        for kind, index, bits in (*sorted(gates), *sorted(encoded))
+    ]
     decoders = _decoders({(index, bits) for _, index, bits in encoded})
     return [*(_text(f"kernels/{name}.c") for name in (*shared, *sorted(plain))), *decoders, *kernels]
 

@@ -12,13 +12,14 @@ import numpy as np
 from sparsemod.cost.encoding import Encoding, smallest, stored
 from sparsemod.graph import Activation, Graph, Operator
 from sparsemod.graph.normalization import Normalization, normalization
+from sparsemod.graph.recurrence import GATES
 
-_KERNELS = {"depthwise": "conv", "relu": "rescale", "concat": "rescale", "reshape": ""}
+_KERNELS = {"depthwise": "conv", "relu": "rescale", "reshape": ""}
 """Kinds whose kernel has another name; a reshape needs none."""
 _FEW_OUTPUTS, _FEW_TAPS = 3, 8
 """With fewer output channels in a group or weights in a filter a convolution is computed one weight after the other."""
-KINDS = ("conv", "linear", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function", "softmax", "pad", "permute",
-         "upsample", *_KERNELS)  # fmt: skip
+KINDS = ("conv", "linear", "lstm", "gru", "embedding", "layer_norm", "max_pool", "avg_pool", "add", "mul", "function",
+         "softmax", "concat", "pad", "permute", "upsample", "slice", *_KERNELS)  # fmt: skip
 """What can be written."""
 
 
@@ -76,12 +77,17 @@ class Layer:
         if self.operator.weight is None:
             return None
         found = smallest(self.operator)
-        return replace(found, name="packed") if found.name == "dense" and self._small else found
+        return replace(found, name="packed") if found.name == "dense" and self._one_by_one else found
 
     @property
-    def _small(self) -> bool:
-        """Whether this is a convolution with too little for the kernel that computes four output channels at once."""
+    def _one_by_one(self) -> bool:
+        """Whether the kernel takes one weight after the other.
+
+        It does in a recurrent layer, and in a convolution with too little for four output channels at once.
+        """
         operator = self.operator
+        if operator.kind in GATES:
+            return True
         if operator.kind not in ("conv", "depthwise") or operator.weight is None:
             return False
         outputs, taps = len(operator.weight) // operator.options["groups"][0], operator.weight[0].numel()
@@ -128,19 +134,21 @@ class Layer:
             found.append(("bias", "int32_t", operator.bias.numpy()))
         if operator.multiplier is not None and operator.shift is not None:
             shift = operator.shift[:1] if operator.kind in ("add", "concat") else operator.shift  # all have the same
-            found += [("multiplier", "int32_t", operator.multiplier.numpy()), ("shift", "int8_t", shift.numpy())]
+            found += [("multiplier", "int32_t", operator.multiplier.flatten().numpy())]
+            found += [("shift", "int8_t", shift.flatten().numpy())]
         if operator.table is not None:
             found.append(("table", "int8_t" if operator.kind == "function" else "uint16_t", operator.table.numpy()))
         return [Constant(f"net_{self.name}_{what}", ctype, values) for what, ctype, values in found if len(values)]
 
-    def call(self, offsets: Mapping[int, int]) -> str:
+    def call(self, offsets: Mapping[int, int], scratch: int = 0) -> str:
         """A comment, and the call of the kernel; of a concatenation, one call for each part.
 
         Args:
             offsets: Start of each activation in the arena.
+            scratch: Start of what the operator needs for itself, if it does.
         """
         lines = f"/* {self._comment()} */\n"
-        for arguments in self._calls(offsets) if self.kernel else []:
+        for arguments in self._calls(offsets, scratch) if self.kernel else []:
             structs = "".join(argument.text for argument in arguments if isinstance(argument, Struct))
             passed = [f"&{argument.name}" if isinstance(argument, Struct) else argument for argument in arguments]
             block = f"{structs}{self.kernel}({', '.join(passed)});\n"
@@ -159,21 +167,25 @@ class Layer:
         name = re.sub(r"[^\w.-]", "_", operator.name)  # nothing that could end the comment
         return f"{name}: {', '.join(parts)}" + ("" if self.kernel else "; the same bytes")
 
-    def _calls(self, offsets: Mapping[int, int]) -> "list[list[str | Struct]]":
+    def _calls(self, offsets: Mapping[int, int], scratch: int) -> "list[list[str | Struct]]":
         if self.operator.kind != "concat":
-            return [self._arguments(offsets)]
+            return [self._arguments(offsets, scratch)]
         start = offsets[self.operator.output]
+        axis = self.operator.options.get("axis", (0,))[0]  # not there in studies of before
+        stride = math.prod(self.graph.activations[self.operator.output].shape[axis:])
         found: list[list[str | Struct]] = []
         for number, position in enumerate(self.operator.inputs):
             activation = self.graph.activations[position]
             part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
             source = Struct("Input", "x", _tensor(activation, offsets[position]))
             target = Struct("Output", "y", f"{_tensor(part, start)}, {self._bounds()}")
-            found.append([source, target, f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"])
-            start += activation.nbytes
+            block = math.prod(activation.shape[axis:])
+            scale = [f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"]
+            found.append([source, target, str(block), str(stride), *scale])
+            start += block
         return found
 
-    def _arguments(self, offsets: Mapping[int, int]) -> "list[str | Struct]":
+    def _arguments(self, offsets: Mapping[int, int], scratch: int) -> "list[str | Struct]":
         operator = self.operator
         names = "ab" if len(operator.inputs) > 1 else "x"
         inputs = [
@@ -181,7 +193,7 @@ class Layer:
             for name, position in zip(names, operator.inputs, strict=True)
         ]
         target = f"{_tensor(self._seen(operator.output), offsets[operator.output])}, {self._bounds()}"
-        return [*inputs, Struct("Output", "y", target), *self._settings()]
+        return [*inputs, Struct("Output", "y", target), *self._settings(scratch)]
 
     def _seen(self, position: int) -> Activation:
         """An activation as the kernel sees it: where every place is one for itself, all rows are one."""
@@ -191,7 +203,7 @@ class Layer:
         channels = activation.shape[0]
         return replace(activation, shape=(channels, activation.numel // channels))
 
-    def _settings(self) -> "list[str | Struct]":
+    def _settings(self, scratch: int) -> "list[str | Struct]":
         """What a kernel needs to know beside its tensors."""
         operator, options = self.operator, self.operator.options
         requantization = [f"{self._name('multiplier')}[0]", f"{self._name('shift')}[0]"]
@@ -204,6 +216,16 @@ class Layer:
                 constants = self._normalization()
                 numbers = [constants.count, f"INT64_C({constants.eps})", constants.bits, constants.shift]
                 return [self._weights(), *map(str, numbers)]
+            case "lstm" | "gru":
+                settings = [options[key][0] for key in ("units", "reverse", "last")]
+                return [self._weights(), f"arena + {scratch}", *map(str, settings)]
+            case "embedding":
+                assert operator.weight is not None
+                return [self._weights(), _row(operator.weight.shape)]
+            case "slice":
+                shape, axis = self.graph.activations[operator.inputs[0]].shape, options["axis"][0]
+                size = math.prod(shape[axis + 1 :])
+                return [_row([shape[axis] * size, options["start"][0] * size, options["count"][0] * size])]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":

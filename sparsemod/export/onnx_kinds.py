@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
 from sparsemod.export.onnx_draft import Draft
 from sparsemod.graph import Operator
 from sparsemod.graph.normalization import fraction_bits
+from sparsemod.graph.recurrence import STATE_SCALE, row_biases
 
 
 def _convolution(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -50,6 +52,63 @@ def _parameters(draft: Draft, name: str, operator: Operator) -> list[str]:
         product = None if scale is None else scale.double() * draft.graph.activations[operator.inputs[0]].scale
         found.append(draft.parameter(f"{name}.bias", operator.bias, product))
     return found
+
+
+_ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+"""Where PyTorch has the gates of ONNX: of an LSTM input, output, forget and cell; of a GRU update, reset and new."""
+
+
+def _recurrent(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
+    """LSTM or GRU in real numbers, whose output alone goes through eight bits; see `onnx_check` for what that costs."""
+    units, reverse, last = (operator.options[key][0] for key in ("units", "reverse", "last"))
+    x = draft.node("Transpose", inputs, f"{name}.steps", perm=(1, 0, 2))
+    settings: dict[str, Any] = {"hidden_size": units, "direction": "reverse" if reverse else "forward"}
+    settings |= {"linear_before_reset": 1} if operator.kind == "gru" else {}
+    states = draft.node(operator.kind.upper(), [x, *_gates(draft, name, operator)], f"{name}.states", **settings)
+    flat = draft.node("Squeeze", [states, draft.constant(f"{name}.one", torch.tensor([1]))], f"{name}.squeezed")
+    if not last:
+        return draft.node("Transpose", [flat], f"{name}.result", perm=(1, 0, 2))
+    step = draft.constant(f"{name}.last", torch.tensor(0 if reverse else -1))
+    return draft.node("Gather", [flat, step], f"{name}.result", axis=0)
+
+
+def _gates(draft: Draft, name: str, operator: Operator) -> list[str]:
+    """Weights of input and state, and biases if there are any, gate by gate; the first axis is that of directions."""
+    assert operator.weight is not None
+    units, kind, scale = operator.options["units"][0], operator.kind, operator.weight_scale
+    features = operator.weight.shape[1] - units
+    order = torch.arange(len(operator.weight)).reshape(units, -1).t()[list(_ONNX_GATES[kind])].flatten()
+    scales = (None, None) if scale is None else scale[order].unbind(1)
+    first, found = draft.constant(f"{name}.first", torch.tensor([0])), []
+    parts = operator.weight[order].split([features, units], 1)
+    for what, part, one in zip(("input", "state"), parts, scales, strict=True):
+        real = draft.parameter(f"{name}.{what}", part, one)
+        found.append(draft.node("Unsqueeze", [real, first], f"{name}.{what}.directions"))
+    if operator.bias is not None:
+        source = draft.graph.activations[operator.inputs[0]].scale
+        biases = [bias[order] for bias in row_biases(kind, operator.bias)]
+        sums = [None if one is None else one.double() * unit
+                for one, unit in zip(scales, (source, STATE_SCALE), strict=True)]  # fmt: skip
+        names = [
+            draft.parameter(f"{name}.{what}_bias", bias, None if operator.multiplier is None else unit)
+            for what, bias, unit in zip(("input", "state"), biases, sums, strict=True)
+        ]
+        bias = draft.node("Concat", names, f"{name}.bias", axis=0)
+        found.append(draft.node("Unsqueeze", [bias, first], f"{name}.bias.directions"))
+    return found
+
+
+def _embedding(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
+    assert operator.weight is not None
+    scale = None if operator.weight_scale is None else operator.weight_scale[0]
+    table = draft.parameter(f"{name}.table", operator.weight, scale)
+    ends = [
+        draft.constant(f"{name}.{end}", torch.tensor(value))
+        for end, value in (("low", 0.0), ("high", len(operator.weight) - 1.0))
+    ]
+    known = draft.node("Clip", [inputs[0], *ends], f"{name}.known")
+    rows = draft.node("Cast", [known], f"{name}.rows", to=7)  # to int64
+    return draft.node("Gather", [table, rows], f"{name}.result", axis=0)
 
 
 def _layer_norm(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -110,6 +169,20 @@ def _reshape(draft: Draft, name: str, operator: Operator, inputs: Sequence[str])
         return draft.node("Flatten", inputs, f"{name}.result")
     target = draft.constant(f"{name}.shape", torch.tensor((0, *shape)))  # 0: the batch stays as it is
     return draft.node("Reshape", [inputs[0], target], f"{name}.result")
+
+
+def _slice(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
+    axis, start, count = (operator.options[key][0] for key in ("axis", "start", "count"))
+    ends = [
+        draft.constant(f"{name}.{key}", torch.tensor([value]))
+        for key, value in (("start", start), ("end", start + count), ("axis", axis + 1))
+    ]
+    return _reshape(draft, name, operator, [draft.node("Slice", [inputs[0], *ends], f"{name}.part")])
+
+
+def _concat(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
+    axis = operator.options.get("axis", (0,))[0] + 1  # not there in studies of before
+    return draft.node("Concat", inputs, f"{name}.result", axis=axis)
 
 
 def _pad(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -194,12 +267,16 @@ KINDS: Mapping[str, Kind] = {
     "conv": _convolution,
     "depthwise": _convolution,
     "linear": _linear,
+    "lstm": _recurrent,
+    "gru": _recurrent,
+    "embedding": _embedding,
     "layer_norm": _layer_norm,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "add": _same_name("Add"),
     "mul": _same_name("Mul"),
-    "concat": _same_name("Concat", axis=1),
+    "concat": _concat,
+    "slice": _slice,
     "softmax": _same_name("Softmax", axis=-1),
     "relu": _relu,
     "reshape": _reshape,

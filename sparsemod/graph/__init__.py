@@ -1,7 +1,7 @@
 """The one picture of a network: operators and activations, float-shaped when traced, integer when lowered.
 
-`network` holds the data, `trace` reads it off any `nn.Module` (`record` its calls, `rules` what each becomes, `shapes`
-without computing), `run` executes it.
+`network` holds the data, `trace` reads it off any `nn.Module` (`record` its calls, `rules` and `sequences` what each
+becomes, `shapes` without computing), `run` executes it. `normalization` and `recurrence` have arithmetic of their own.
 """
 
 from sparsemod.graph.network import Activation, Graph, Operator

@@ -11,7 +11,7 @@ from sparsemod.errors import InputError
 from sparsemod.graph.network import Activation, Operator
 from sparsemod.graph.record import Call
 
-SHARING = ("reshape", "max_pool", "pad", "permute", "upsample")
+SHARING = ("reshape", "max_pool", "pad", "permute", "upsample", "slice")
 """Kinds that hand on numbers without computing new ones: input and output have one scale."""
 
 
@@ -22,6 +22,12 @@ class Source:
     name: str
     scheme: str
     bits: int = 8
+
+
+DYNAMIC = ("linear", "lstm", "gru")
+"""Kinds whose weights are int8 under the scheme `dynamic`."""
+
+LOST = "of the states of a recurrent layer h_n is supported, one layer and direction at a time: h_n[-1]; c_n is not"
 
 
 class Unsupported(InputError):
@@ -56,6 +62,13 @@ class Padded:
     call: Call
 
 
+@dataclass(frozen=True)
+class States:
+    """The last states of a recurrent layer, one after the other, as (activation, step); none of those that are lost."""
+
+    steps: tuple[tuple[int, int], ...]
+
+
 @dataclass
 class Assembly:
     """What is known while walking through the calls.
@@ -65,6 +78,7 @@ class Assembly:
         scheme: Of parameters without a source.
         sources: By the identity of a parameter.
         uses: How often each tensor is read.
+        rounded: Scale and zero point of the tensors that are quantized as soon as they are there.
         known: What each tensor is.
         static: Activations that the quantization scheme makes int8.
         quantized: Activations whose scale has been seen.
@@ -76,9 +90,10 @@ class Assembly:
     scheme: str
     sources: Mapping[int, Source]
     uses: Counter[int]
+    rounded: Mapping[int, tuple[float, int]] = field(default_factory=dict)
     operators: list[Operator] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
-    known: dict[int, "int | Constant | Padded"] = field(default_factory=dict)
+    known: dict[int, "int | Constant | Padded | States"] = field(default_factory=dict)
     static: set[int] = field(default_factory=set)
     quantized: set[int] = field(default_factory=set)
     producer: dict[int, int] = field(default_factory=dict)
@@ -91,14 +106,22 @@ class Assembly:
             if isinstance(self.known[id(found.call.output)], Padded):  # the first reader that cannot pad by itself
                 self.new(found.call, "pad", [found.activation], options={"padding": found.padding})
             found = self.known[id(tensor)] = self.known[id(found.call.output)]
+        if isinstance(found, States):
+            raise Unsupported(LOST)
         if not isinstance(found, int):
             raise Unsupported("an operator reads a constant tensor where sparsemod expects an activation")
         return found
 
+    def popped(self, tensor: Tensor) -> int:
+        """Position of the activation of a tensor that nobody keeps: its identity may come again."""
+        position = self.activation(tensor)
+        del self.known[id(tensor)]
+        return position
+
     def constant(self, tensor: Tensor) -> Constant:
         """The weight that a tensor is."""
         found = self.known.get(id(tensor))
-        if isinstance(found, (int, Padded)):
+        if isinstance(found, (int, Padded, States)):
             raise Unsupported("the weights of a layer are computed from its input, which sparsemod cannot cost")
         return found or Constant(tensor, None, self.sources.get(id(tensor), Source("", self.scheme)))
 
@@ -118,12 +141,12 @@ class Assembly:
         self.operators.append(Operator(kind, name, tuple(inputs), output, **values))
 
     def weighted(
-        self, call: Call, kind: str, source: int, weight: Constant, bias: Tensor | None, **values: Any
+        self, call: Call, kind: str, source: int, weight: Constant, bias: Tensor | None, macs: int = 0, **values: Any
     ) -> None:
-        """Adds an operator with weights; its MACs are those of one output element times the outputs."""
+        """Adds an operator with weights; its MACs are those of one output element times the outputs unless given."""
         scheme = weight.source.scheme
-        narrow = weight.scale is not None or scheme == "post" or (scheme == "dynamic" and kind == "linear")
-        macs = call.output[0].numel() * weight.value[0].numel()
+        narrow = weight.scale is not None or scheme == "post" or (scheme == "dynamic" and kind in DYNAMIC)
+        macs = macs or call.output[0].numel() * weight.value[0].numel()
         self.new(call, kind, [source], weight.source.name, macs=macs, weight=weight.value.detach().clone(),
                  weight_itemsize=1 if narrow else 4, weight_bits=weight.source.bits if narrow else 8,
                  weight_scale=weight.scale,

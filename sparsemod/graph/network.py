@@ -10,7 +10,8 @@ A function of one element is a table of its 256 values; see `functions`. A softm
 
     y   = -128 + min(255, floor((512 * e[max(x) - x] + S) / (2 * S)))              in steps of 1/256
 
-A layer normalization takes its sum from `normalization`.
+A layer normalization takes its sum from `normalization`; a recurrent layer is in `recurrence`. An embedding reads one
+row of its int8 table for each token, a number from 0 on; beyond the table it reads the last row.
 
 A multiplier has at most 22 bits, so that `acc * multiplier` stays below 2^53: a float64 holds it exactly, and so does
 the 64-bit product that a Cortex-M computes in one instruction.
@@ -31,7 +32,7 @@ class Activation:
     """A tensor that exists while the network runs.
 
     Attributes:
-        shape: Without the batch: (C, H, W) or (C,).
+        shape: Without the batch: (C, H, W) or (C,); (T, F) of a sequence.
         itemsize: Bytes per element: 1 for int8, 4 for float32.
         scale: Real value of one step; 1 for float32.
         zero_point: The integer that stands for the real value 0.
@@ -61,8 +62,8 @@ class Operator:
     """One step of the network.
 
     Attributes:
-        kind: conv, depthwise, linear, max_pool, avg_pool, add, mul, relu, layer_norm, function, softmax, concat,
-            pad, permute, upsample or reshape.
+        kind: conv, depthwise, linear, lstm, gru, embedding, max_pool, avg_pool, add, mul, relu, layer_norm, function,
+            softmax, concat, pad, permute, upsample, slice or reshape.
         name: The module it came from, or its kind and position.
         inputs: Positions in `Graph.activations`.
         output: Position in `Graph.activations`.
@@ -70,15 +71,18 @@ class Operator:
         function: Name in `FUNCTIONS`, of a function of one element.
         arguments: Of that function, such as the slope of a leaky ReLU; eps of a layer normalization.
         options: Whole numbers of the layer: stride, padding (before, after per axis), dilation, groups, kernel, axes,
-            factor, shape (of what is normalized together).
-        weight: (O, I/groups, *kernel) or (O, I), of a layer normalization of O elements (O, 1): without values when
-            traced, int8 or float32 when lowered.
+            factor, shape (of what is normalized together), axis, start and count (of a slice), units, reverse and last
+            (of a recurrent layer: H, whether the last step comes first, and whether it alone is written).
+        weight: (O, I/groups, *kernel) or (O, I), of a layer normalization of O elements (O, 1), of a recurrent layer
+            (gates * H, F + H) unit by unit: without values when traced, int8 or float32 when lowered.
         weight_itemsize: Bytes per weight as a tensor: 1 for int8, 4 for float32.
         weight_bits: Bits of an int8 weight: 8, 4 (-7 to 7) or 2 (-1, 0, 1); in tensors a weight always has a byte.
         prunable: Whether its weights may be pruned; those of a norm may not.
-        weight_scale: Real value of one step of each output channel, (O,); None for float32.
-        bias: (O,): without values when traced, int32 or float32 when lowered.
-        multiplier: Requantization, one per output channel or per input; None for float32.
+        weight_scale: Real value of one step of each output channel, (O,); of a recurrent layer (O, 2), for the input
+            and for the state; None for float32.
+        bias: (O,); of a recurrent layer (4 * H), four for each unit: without values when traced, int32 or float32
+            when lowered.
+        multiplier: Requantization, one per output channel or per input, (O, 2) of a recurrent layer; None for float32.
         shift: As multiplier.
         table: Of a function or a softmax, (256,); None for float32.
         low: Smallest output: of a fused activation in real units while tracing, an integer once lowered.

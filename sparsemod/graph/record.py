@@ -1,25 +1,38 @@
 """Records what a module computes: every ATen call of one forward pass, whatever its classes are called."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparsemod.graph.shapes import meta_result
 
+_aten = torch.ops.aten
+_WHOLE: Mapping[Any, str] = {
+    **{torch.lstm: "lstm", _aten.lstm.input: "lstm", torch.lstm_cell: "lstm_cell"},
+    **{torch.gru: "gru", _aten.gru.input: "gru", torch.gru_cell: "gru_cell"},
+    **{torch.rnn_tanh: "rnn_tanh", torch.rnn_relu: "rnn_relu"},
+}
+"""What PyTorch takes apart before it dispatches, a recurrent layer even step by step, and what is one call here."""
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One ATen call: `name` without namespace and overload, tensors as they went in and came out."""
+    """One ATen call: `name` without namespace and overload, tensors as they went in and came out.
+
+    `others` came out behind `output`, such as the last states of a recurrent layer.
+    """
 
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Tensor
+    others: tuple[Any, ...] = ()
 
 
 class _Recorder(TorchDispatchMode):
@@ -29,6 +42,7 @@ class _Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # of torch, partly typed
         self.calls: list[Call] = []
         self._overwritten: dict[int, tuple[Tensor, Tensor]] = {}
+        self._inside = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -38,21 +52,56 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func._schema.name.split("::")[1]
+        if self._inside:
+            return func(*args, **(kwargs or {}))
+        return self.noted(func._schema.name.split("::")[1], func, args, kwargs or {})
+
+    def whole(self, name: str, func: Any, args: tuple[Any, ...]) -> Any:
+        """The result of a call that is written down as one, whatever it dispatches."""
+        self._inside = True
+        try:
+            return self.noted(name, func, args, {})
+        finally:
+            self._inside = False
+
+    def noted(self, name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The result of a call, which is written down."""
         read = tuple(self.newest(arg) for arg in args)
         result = None if kwargs else meta_result(name, args)
         if result is None:
-            result = func(*args, **(kwargs or {}))
-        output = result[0] if isinstance(result, (tuple, list)) else result
+            result = func(*args, **kwargs)
+        output, *others = result if isinstance(result, (tuple, list)) else (result,)
         if isinstance(output, Tensor):
             if args and output is args[0]:
                 self._overwritten[id(output)] = (output, output.detach())
-            self.calls.append(Call(name, read, kwargs or {}, self.newest(output)))
+            self.calls.append(Call(name, read, kwargs, self.newest(output), tuple(others)))
         return result
 
     def newest(self, value: Any) -> Any:
         """What stands for the present content of a tensor; anything else as it is."""
         return self._overwritten[id(value)][1] if id(value) in self._overwritten else value
+
+
+class _Whole(TorchFunctionMode):
+    """Hands the calls that are to stay whole to a recorder."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _WHOLE and not kwargs:
+            return self._recorder.whole(_WHOLE[func], func, args)
+        return func(*args, **(kwargs or {}))
+
+
+def _keeping_whole(module: object, recorder: _Recorder) -> AbstractContextManager[object]:
+    """Keeps calls whole where there are any; it would cost every other trace a third of its time."""
+    layers = module.modules() if isinstance(module, nn.Module) else []
+    recurrent = any(isinstance(part, nn.RNNBase | nn.RNNCellBase) for part in layers)
+    return _Whole(recorder) if recurrent or isinstance(module, torch.fx.GraphModule) else nullcontext()
 
 
 def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Call], Tensor]:
@@ -62,7 +111,7 @@ def record(module: Callable[[Tensor], Tensor], example: Tensor) -> tuple[list[Ca
         module: In evaluation mode.
         example: Some inputs, (N, *input shape).
     """
-    with torch.no_grad(), _Recorder() as recorder:
+    with torch.no_grad(), _Recorder() as recorder, _keeping_whole(module, recorder):
         output = module(example)
     return recorder.calls, recorder.newest(output)
 
@@ -85,9 +134,9 @@ def scope(module: nn.Module, example: Tensor, position: int) -> str:
     scopes: list[str] = []
 
     class Watcher(_Recorder):
-        def __torch_dispatch__(self, *args: Any, **kwargs: Any) -> Any:
+        def noted(self, *args: Any) -> Any:
             before = len(self.calls)
-            result = super().__torch_dispatch__(*args, **kwargs)
+            result = super().noted(*args)
             scopes.extend([stack[-1] if stack else ""] * (len(self.calls) - before))
             return result
 
@@ -96,7 +145,7 @@ def scope(module: nn.Module, example: Tensor, position: int) -> str:
         hooks.append(part.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
         hooks.append(part.register_forward_hook(lambda *_: stack.pop() and None))
     try:
-        with torch.no_grad(), Watcher():
+        with torch.no_grad(), Watcher() as watcher, _keeping_whole(module, watcher):
             module(example)
     finally:
         for hook in hooks:

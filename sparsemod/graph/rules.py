@@ -10,11 +10,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, Unsupported
+from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, States, Unsupported
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Operator
 from sparsemod.graph.normalization import MAX_COUNT
 from sparsemod.graph.record import Call
+from sparsemod.graph.sequences import cut, embedding, last_state, mean_over_time, recurrent, select
 
 _SMALLEST = 2.0**-20
 """Channels that a batch norm scales down further become zero."""
@@ -31,7 +32,7 @@ def _alias(state: Assembly, call: Call) -> None:
 
 def _transpose(state: Assembly, call: Call) -> None:
     """A linear layer hands its weight over transposed; the operator keeps it as (O, I)."""
-    if isinstance(state.known.get(id(call.args[0])), (int, Padded)):
+    if isinstance(state.known.get(id(call.args[0])), (int, Padded, States)):
         raise Unsupported("an activation is transposed, which sparsemod cannot cost")
     state.known[id(call.output)] = state.constant(call.args[0])
 
@@ -39,6 +40,9 @@ def _transpose(state: Assembly, call: Call) -> None:
 def _view(state: Assembly, call: Call) -> None:
     if id(call.args[0]) not in state.known:
         return  # of a parameter, or of the indices of a max pool
+    states = state.known[id(call.args[0])]
+    if isinstance(states, States) and len(states.steps) == 1 and call.output.shape == call.args[0].shape[1:]:
+        return last_state(state, call, states, 0)
     source = state.activation(call.args[0])
     if call.output.dim() < 2 or call.output.shape[0] != state.batch:
         raise Unsupported("a view mixes the batch with other axes")
@@ -46,6 +50,15 @@ def _view(state: Assembly, call: Call) -> None:
         _alias(state, call)
         return
     state.new(call, "reshape", [source])
+
+
+def _strides(state: Assembly, call: Call) -> None:
+    """PyTorch's note, within a pooling, that axes of one element may lie anywhere."""
+    sizes, strides = call.args[1:3]
+    steps = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    if any(size > 1 and step != stride for size, step, stride in zip(sizes, steps, strides, strict=True)):
+        raise Unsupported("as_strided cannot be costed")
+    _view(state, call)
 
 
 def _pad(state: Assembly, call: Call) -> None:
@@ -104,7 +117,7 @@ def _foldable(state: Assembly, x: Tensor) -> int | None:
     if position is None or position in state.norms:
         return None
     before = state.operators[position]
-    return position if before.weight is not None and not _bounded(before) else None
+    return position if before.kind in ("conv", "depthwise", "linear") and not _bounded(before) else None
 
 
 def _channelwise(state: Assembly, call: Call, factor: Tensor, offset: Tensor) -> None:
@@ -196,7 +209,9 @@ def _max_pool(state: Assembly, call: Call) -> None:
 
 
 def _avg_pool(state: Assembly, call: Call) -> None:
-    """Average pooling, adaptive pooling and the mean over the spatial axes."""
+    """Average pooling, adaptive pooling and the mean over the spatial axes, or over the steps of a sequence."""
+    if call.name == "mean" and call.args[0].dim() == 3 and [axis % 3 for axis in call.args[1]] == [1]:
+        return mean_over_time(state, call)
     source = state.activation(call.args[0])
     channels, *size = state.activations[source].shape
     if not size:
@@ -204,7 +219,7 @@ def _avg_pool(state: Assembly, call: Call) -> None:
     if call.name == "mean":
         dims = call.args[0].dim()
         if len(call.args) < 2 or sorted(axis % dims for axis in call.args[1]) != list(range(2, dims)):
-            raise Unsupported("a mean is supported over all spatial axes")
+            raise Unsupported("a mean is supported over all spatial axes, or over the steps of a sequence")
         kernel = stride = tuple(size)
     elif call.name == "_adaptive_avg_pool2d":
         if any(extent % target for extent, target in zip(size, call.args[1], strict=True)):
@@ -223,7 +238,7 @@ def _avg_pool(state: Assembly, call: Call) -> None:
         return
     whole = replace(call, output=call.output.reshape(state.batch, channels, *pooled))
     state.new(whole, "avg_pool", [source], options=options)
-    state.new(call, "reshape", [state.activation(whole.output)])
+    state.new(call, "reshape", [state.popped(whole.output)])
 
 
 def _function(state: Assembly, call: Call) -> None:
@@ -253,16 +268,18 @@ def _mul(state: Assembly, call: Call) -> None:
 
 
 def _concat(state: Assembly, call: Call) -> None:
-    if len(call.args) < 2 or call.args[1] % call.output.dim() != 1:
-        raise Unsupported("a concatenation is supported along the channels")
-    state.new(call, "concat", [state.activation(part) for part in call.args[0]])
+    axis = (call.args[1] if len(call.args) > 1 else 0) % call.output.dim()
+    if axis == 0:
+        raise Unsupported("a concatenation along the batch cannot be costed")
+    state.new(call, "concat", [state.activation(part) for part in call.args[0]], options={"axis": (axis - 1,)})
 
 
 def _permute(state: Assembly, call: Call) -> None:
     """Axes in another order, the batch in its place."""
     x, dims = call.args[0], call.output.dim()
-    if not isinstance(state.known.get(id(x)), (int, Padded)):
+    if isinstance(state.known.get(id(x)), Constant | None):
         return _transpose(state, call)
+    source = state.activation(x)
     if call.name == "permute":
         order = [axis % dims for axis in call.args[1]]
     else:
@@ -271,7 +288,7 @@ def _permute(state: Assembly, call: Call) -> None:
         order[one], order[other] = other, one
     if order[0] != 0:
         raise Unsupported("an order of axes that moves the batch cannot be costed")
-    state.new(call, "permute", [state.activation(x)], options={"axes": tuple(axis - 1 for axis in order[1:])})
+    state.new(call, "permute", [source], options={"axes": tuple(axis - 1 for axis in order[1:])})
 
 
 def _upsample(state: Assembly, call: Call) -> None:
@@ -296,6 +313,9 @@ def _add(state: Assembly, call: Call) -> None:
 def _quantize(state: Assembly, call: Call) -> None:
     x, scale, zero_point = call.args[0], float(call.args[1]), int(call.args[2])
     found = state.known[id(x)]
+    if isinstance(found, States):
+        state.known[id(call.output)] = found
+        return
     position = found.activation if isinstance(found, Padded) else found
     assert isinstance(position, int), "only activations are quantized while the network runs"
     group = state.sharing(position)
@@ -311,12 +331,14 @@ def _quantize(state: Assembly, call: Call) -> None:
 
 def _dequantize(state: Assembly, call: Call) -> None:
     x = call.args[0]
-    if isinstance(state.known.get(id(x)), (int, Padded)):
+    if isinstance(state.known.get(id(x)), (int, Padded, States)):
         state.known[id(call.output)] = state.known[id(x)]
         return
     scale = call.args[1] if isinstance(call.args[1], Tensor) else torch.full((x.shape[0],), float(call.args[1]))
     state.known[id(call.output)] = Constant(x, scale.float(), Source("", state.scheme))
 
+
+QUANTIZING = ("quantize_per_tensor", "quantize_affine")
 
 RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     **dict.fromkeys(("alias", "clone", "contiguous", "detach", "dropout", "lift_fresh", "native_dropout"), _alias),
@@ -330,13 +352,18 @@ RULES: Mapping[str, Callable[[Assembly, Call], None]] = {
     **dict.fromkeys((*FUNCTIONS, *(f"{name}_" for name in FUNCTIONS)), _function),
     **dict.fromkeys(("permute", "transpose"), _permute),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
-    **dict.fromkeys(("quantize_per_tensor", "quantize_affine"), _quantize),
+    **dict.fromkeys(QUANTIZING, _quantize),
     **dict.fromkeys(("dequantize_per_tensor", "dequantize_per_channel", "dequantize_affine"), _dequantize),
     "t": _transpose,
+    "as_strided_": _strides,
     "_softmax": _softmax,
     "cat": _concat,
     "constant_pad_nd": _pad,
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "native_layer_norm": _layer_norm,
+    "embedding": embedding,
+    "select": select,
+    "slice": cut,
+    **dict.fromkeys(("lstm", "gru"), recurrent),
 }

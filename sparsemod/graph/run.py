@@ -18,6 +18,7 @@ from sparsemod.graph.assembly import SHARING
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph, Operator
 from sparsemod.graph.normalization import normalization, normalized
+from sparsemod.graph.recurrence import GATES, Cell, real_steps
 
 _BATCH = 64
 _EXACT_FLOAT32 = 2**24
@@ -29,7 +30,7 @@ def run(graph: Graph, x: Tensor) -> Tensor:
 
     Args:
         graph: A lowered graph, or one traced with the scheme `none` from a module that has values.
-        x: Inputs, (N, *input shape), float32.
+        x: Inputs, (N, *input shape), float32, or whole numbers for an embedding.
 
     Returns:
         Outputs in real units, (N, *output shape); of an integer graph whole steps of the output's scale.
@@ -83,6 +84,8 @@ def _step(graph: Graph, operator: Operator) -> _Step:
     inputs, output = [graph.activations[position] for position in operator.inputs], graph.activations[operator.output]
     weight = torch.empty(0) if operator.weight is None else operator.weight
     assert not weight.is_meta, "run needs a graph with values: lower it first"
+    if operator.kind in GATES or operator.kind == "embedding":
+        return _Step(operator, inputs, output, _real_weight(operator, weight), None, 0.0)
     bias = 0.0 if operator.bias is None else _per_output(operator, operator.bias, output)
     if operator.multiplier is None or operator.shift is None:
         if operator.weight_scale is not None:
@@ -92,6 +95,15 @@ def _step(graph: Graph, operator: Operator) -> _Step:
     factor = factor if operator.kind in ("add", "concat") else _per_output(operator, factor, output)
     weight = _channels_last(weight.to(_exact_type(operator, weight, inputs[0])))
     return _Step(operator, inputs, output, weight, factor, 0.5 if operator.bias is None else bias * factor + 0.5)
+
+
+def _real_weight(operator: Operator, weight: Tensor) -> Tensor:
+    """Weights of a recurrent layer or an embedding; in real numbers if they only are stored as integers."""
+    if operator.weight_scale is None or operator.multiplier is not None or operator.kind == "embedding":
+        return weight
+    features = weight.shape[1] - operator.options["units"][0]
+    of_input, of_state = operator.weight_scale.unbind(1)
+    return torch.cat([weight[:, :features] * of_input[:, None], weight[:, features:] * of_state[:, None]], 1)
 
 
 def _exact_type(operator: Operator, weight: Tensor, source: Activation) -> torch.dtype:
@@ -121,6 +133,11 @@ def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
         return _moved(operator, inputs[0], to.shape)
     if operator.table is not None:
         return _looked_up(operator.kind, operator.table, inputs[0], step.inputs[0], to)
+    if operator.kind == "embedding":
+        rows = step.weight[inputs[0].long().clamp(0, len(step.weight) - 1)]
+        return _quantize(rows, to) if rows.is_floating_point() else rows.float()
+    if operator.kind in GATES:
+        return _recurrent(step, inputs[0])
     if step.factor is not None:
         return _integer(step, step.factor, inputs)
     reals = [_real(value, activation) for value, activation in zip(inputs, step.inputs, strict=True)]
@@ -135,7 +152,7 @@ def _float(step: _Step, inputs: list[Tensor]) -> Tensor:
         case "mul":
             return inputs[0] * inputs[1]
         case "concat":
-            return torch.cat(inputs, 1)
+            return torch.cat(inputs, 1 + operator.options.get("axis", (0,))[0])
         case "softmax":
             return inputs[0].softmax(-1)
         case "function":
@@ -159,7 +176,8 @@ def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
         case "add":
             result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
         case "concat":
-            result = torch.cat([x.double().mul_(one) for x, one in zip(inputs, factor, strict=True)], 1)
+            axis = 1 + step.operator.options.get("axis", (0,))[0]  # not there in studies of before
+            result = torch.cat([x.double().mul_(one) for x, one in zip(inputs, factor, strict=True)], axis)
         case "mul":
             result = (inputs[0] * inputs[1]).double().mul_(factor)
         case _:
@@ -167,6 +185,20 @@ def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
             result = _sum_of_products(step.operator, step.weight, x).double().mul_(factor)
     zero = step.output.zero_point
     return result.add_(step.offset).floor_().float().clamp_(step.operator.low - zero, step.operator.high - zero)
+
+
+def _recurrent(step: _Step, x: Tensor) -> Tensor:
+    """States of all steps or of the last one, by the formulas of `recurrence`."""
+    operator, weight = step.operator, step.weight
+    units, reverse, last = (operator.options[key][0] for key in ("units", "reverse", "last"))
+    if operator.multiplier is None or operator.shift is None:
+        real = real_steps(operator.kind, units, _real(x, step.inputs[0]), weight, operator.bias, bool(reverse))
+        steps = _quantize(real, step.output)
+    else:
+        of_input, of_state = weight[:, : x.shape[-1]].double(), weight[:, x.shape[-1] :].double()
+        cell = Cell(operator.kind, units, of_input, of_state, operator.bias, operator.multiplier, operator.shift)
+        steps = cell.all_steps(x, bool(reverse))
+    return steps[:, 0 if reverse else -1] if last else steps
 
 
 def _looked_up(kind: str, table: Tensor, x: Tensor, source: Activation, to: Activation) -> Tensor:
@@ -213,6 +245,9 @@ def _moved(operator: Operator, x: Tensor, shape: Sequence[int]) -> Tensor:
         case "pad":
             pairs = [options["padding"][axis : axis + 2] for axis in range(0, len(options["padding"]), 2)]
             return F.pad(x, [side for pair in reversed(pairs) for side in pair])
+        case "slice":
+            part = x.narrow(1 + options["axis"][0], options["start"][0], options["count"][0])
+            return part.reshape(len(x), *shape)
         case "permute":
             return x.permute(0, *(axis + 1 for axis in options["axes"])).contiguous()
         case "upsample":

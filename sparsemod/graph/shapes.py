@@ -23,8 +23,12 @@ def meta_result(name: str, args: Sequence[Any]) -> Any:
     Returns:
         A tensor or a tuple of tensors, or None where PyTorch has to be asked.
     """
+    if name == "cat":
+        return _joined(*args)
     if not args or not isinstance(args[0], Tensor) or not args[0].is_meta:
         return None
+    if name in ("lstm", "gru"):
+        return _recurrent(*args)
     shape = _shape(name, args)
     if shape is None:
         return None
@@ -37,6 +41,8 @@ def meta_result(name: str, args: Sequence[Any]) -> Any:
 def _shape(name: str, args: Sequence[Any]) -> Sequence[int] | None:
     x = args[0]
     match name:
+        case "embedding":
+            return (*args[1].shape, x.shape[1])
         case "relu" | "relu_" | "hardtanh" | "hardtanh_":
             return tuple(x.shape)
         case "native_batch_norm":
@@ -81,6 +87,27 @@ def _convolved(
         return None
     stride, padding, dilation = (tuple(values) * (axes // len(values)) for values in (stride, padding, dilation))
     return _spread((x.shape[0], weight.shape[0]), _windows(x.shape[2:], weight.shape[2:], stride, padding, dilation))
+
+
+def _joined(parts: Sequence[Tensor], axis: int = 0) -> Tensor | None:
+    """A concatenation of tensors that differ along its axis alone."""
+    first = parts[0]
+    axis %= max(first.dim(), 1)
+    others = {(*part.shape[:axis], *part.shape[axis + 1 :]) for part in parts}
+    if not first.is_meta or len(others) > 1 or len({(part.dim(), part.dtype) for part in parts}) > 1:
+        return None
+    shape = (*first.shape[:axis], sum(part.shape[axis] for part in parts), *first.shape[axis + 1 :])
+    return torch.empty(shape, dtype=first.dtype, device="meta")
+
+
+def _recurrent(x: Tensor, states: Any, weights: Any, *settings: Any) -> Any:
+    """Output and last states, without packing and projection; PyTorch checks the rest before it calls."""
+    if len(settings) != 6 or not isinstance(settings[0], bool):
+        return None
+    starts = [states] if isinstance(states, Tensor) else list(states)
+    width = starts[0].shape[-1] * (2 if settings[4] else 1)
+    shapes = ((*x.shape[:-1], width), *(start.shape for start in starts))
+    return tuple(torch.empty(shape, dtype=x.dtype, device="meta") for shape in shapes)
 
 
 def _windows(*geometry: Sequence[int]) -> list[int]:

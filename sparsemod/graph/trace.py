@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from sparsemod.errors import Infeasible, InputError
-from sparsemod.graph.assembly import Assembly, Padded, Source, Unsupported
+from sparsemod.graph.assembly import Assembly, Padded, Source, States, Unsupported
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Activation, Graph
 from sparsemod.graph.record import Call, evaluating, record, scope
-from sparsemod.graph.rules import RULES
+from sparsemod.graph.rules import QUANTIZING, RULES
+from sparsemod.graph.sequences import last_steps
 
 _SUPPORTED = (
     "convolutions over one or two axes, linear layers, batch and layer norm, ReLU and hardtanh, functions of one "
     f"element ({', '.join(name for name in FUNCTIONS if name != 'gelu_tanh')}), softmax over the last axis, "
-    "max, average and adaptive average pooling, additions, products, concatenation of channels, upsampling to the "
-    "nearest, dropout, zero padding, permuting and reshaping"
+    "max, average and adaptive average pooling, LSTM and GRU, embeddings, additions, products, concatenation, "
+    "upsampling to the nearest, dropout, zero padding, slicing, permuting and reshaping"
 )
 
 WEIGHT_BITS = (8, 4, 2)
@@ -34,7 +35,8 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
     """The graph of a module: with its weights if it has any, with shapes alone on the meta device.
 
     Args:
-        module: Any module of one input and one output; it is traced in evaluation mode and left as it was.
+        module: Any module of one input and one output; it is traced in evaluation mode and left as it was. One that
+            holds an `nn.Embedding` gets whole numbers.
         input_shape: Without the batch, such as (C, H, W).
         scheme: Quantization scheme that sets the bytes per element and weight.
 
@@ -44,7 +46,8 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
     """
     parameter = next(module.parameters(), None)
     device = "meta" if parameter is None else parameter.device
-    example = torch.empty(2, *input_shape, device=device)  # two, so that the batch is never taken for a flat axis
+    dtype = torch.int64 if reads_tokens(module) else torch.float32
+    example = torch.zeros(2, *input_shape, dtype=dtype, device=device)  # two: the batch is never taken for a flat axis
     with evaluating(module):
         try:
             calls, output = record(module, example)
@@ -55,6 +58,11 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
         except Unsupported as error:
             where = "" if error.position is None else _where(scope(module, example, error.position))
             raise InputError(error.reason + where) from None
+
+
+def reads_tokens(module: nn.Module) -> bool:
+    """Whether a module gets whole numbers, which it looks up in an embedding."""
+    return any(isinstance(part, nn.Embedding) for part in module.modules())
 
 
 def sources(module: nn.Module, scheme: str) -> dict[int, Source]:
@@ -93,7 +101,9 @@ def assemble(
     """
     uses = Counter(id(tensor) for call in calls for tensor in _tensors(call.args))
     uses[id(output)] += 1
-    state = Assembly(len(example), scheme, sources, uses)
+    quantized = (call.args[:3] for call in calls if call.name in QUANTIZING)
+    rounded = {id(x): (float(scale), int(zero_point)) for x, scale, zero_point in quantized}
+    state = Assembly(len(example), scheme, sources, uses, rounded)
     parameters = (sources[id(tensor)] for call in calls for tensor in _tensors(call.args) if id(tensor) in sources)
     first = next((source.scheme for source in parameters), scheme)
     state.activations.append(Activation(tuple(example.shape[1:]), 1 if first == "post" else 4))
@@ -104,7 +114,7 @@ def assemble(
         try:
             if rule is not None:
                 rule(state, call)
-            elif any(isinstance(state.known.get(id(tensor)), (int, Padded)) for tensor in _tensors(call.args)):
+            elif any(isinstance(state.known.get(id(tensor)), (int, Padded, States)) for tensor in _tensors(call.args)):
                 raise Unsupported(f"operator {call.name!r} cannot be costed; supported are {_SUPPORTED}")
         except Unsupported as error:
             raise Unsupported(error.reason, position) from None
@@ -114,7 +124,7 @@ def assemble(
     for operator in state.operators:
         if operator.output not in read:
             raise Unsupported(f"the network computes {operator.name!r} and does not use it")
-    return Graph(tuple(state.operators), tuple(state.activations))
+    return last_steps(Graph(tuple(state.operators), tuple(state.activations)))
 
 
 def _tensors(args: Sequence[Any]) -> list[Tensor]:

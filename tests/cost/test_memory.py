@@ -14,8 +14,11 @@ OVERWRITING = ("add", "relu", "function", "mul")
 
 
 def network(sizes: list[int], *steps: tuple[str, tuple[int, ...], int], itemsize: int = 1) -> Graph:
-    """Operators (kind, inputs, output) on flat activations."""
-    operators = [Operator(kind, f"{kind}_{n}", inputs, output) for n, (kind, inputs, output) in enumerate(steps)]
+    """Operators (kind, inputs, output) on flat activations; a GRU also needs two bytes for each of its outputs."""
+    operators = [
+        Operator(kind, f"{kind}_{n}", inputs, output, options={"units": (sizes[output],), "last": (0,)})
+        for n, (kind, inputs, output) in enumerate(steps)
+    ]
     return Graph(operators, [Activation((size,), itemsize) for size in sizes])
 
 
@@ -40,6 +43,10 @@ def words(graph: Graph, position: int) -> int:
     return -(-graph.activations[position].nbytes // 4) * 4
 
 
+def own_words(operator: Operator) -> int:
+    return -(-2 * operator.options["units"][0] // 4) * 4 if operator.kind == "gru" else 0
+
+
 def owners(graph: Graph) -> list[int]:
     """By activation the one whose memory it has, when nothing is written over an input."""
     owner = list(range(len(graph.activations)))
@@ -59,7 +66,7 @@ def most_alive(graph: Graph, order: Sequence[int]) -> int:
         dying = [position for position in operator.inputs if owner[position] not in still_read]
         sizes = [graph.activations[position].nbytes for position in dying]
         takes_over = operator.kind in OVERWRITING and graph.activations[operator.output].nbytes in sizes
-        extra = 0 if written in alive or takes_over else words(graph, written)
+        extra = own_words(operator) + (0 if written in alive or takes_over else words(graph, written))
         most = max(most, sum(words(graph, position) for position in alive) + extra)
         alive = (alive | {written}) & still_read
     return most
@@ -104,6 +111,14 @@ def check_by_running(graph: Graph, found: Plan) -> None:
             apart = set(bytes_of(position)).isdisjoint(bytes_of(operator.output))
             replaced = bytes_of(position) == bytes_of(operator.output)
             assert apart or (replaced and operator.kind in (*OVERWRITING, "reshape"))
+        if operator.kind == "gru":
+            start = found.scratch[number]
+            own = range(start, start + own_words(operator))
+            assert own.stop <= found.size and set(own).isdisjoint(bytes_of(operator.output))
+            for byte in own:
+                arena[byte] = None
+            for position in operator.inputs:
+                check(position)
         if operator.kind != "reshape":
             write(operator.output)
     check(graph.output)
@@ -113,6 +128,13 @@ def test_chain_holds_input_and_output_of_one_operator() -> None:
     found = plan(chain(4096, 1024, 12))
     assert found.size == found.lower_bound == 4096 + 1024
     assert plan(chain(100, 1000, 100)).size == 1100
+
+
+@given(st.lists(st.integers(1, 500), min_size=2, max_size=10))
+def test_plan_of_a_chain_with_memory_of_its_own_is_optimal(sizes: list[int]) -> None:
+    graph = chain(*sizes, kind="gru")
+    assert plan(graph).size == most_alive(graph, range(len(graph.operators)))
+    check_by_running(graph, plan(graph))
 
 
 def test_float_activations_take_four_bytes_per_element() -> None:
@@ -174,7 +196,7 @@ def networks(draw: st.DrawFn, longest: int = 12) -> Graph:
     """Any order of operators with one or two inputs that were written before; sizes from one byte."""
     sizes, steps = [draw(st.integers(1, 200))], []
     for output in range(1, draw(st.integers(1, longest)) + 1):
-        kind = draw(st.sampled_from(["conv", "concat", "add", "mul", "relu", "reshape"]))
+        kind = draw(st.sampled_from(["conv", "gru", "concat", "add", "mul", "relu", "reshape"]))
         first = draw(st.integers(0, output - 1))
         second = (draw(st.integers(0, output - 1)),) if kind in ("concat", "add", "mul") else ()
         same = kind in ("relu", "reshape") or draw(st.booleans())

@@ -246,8 +246,8 @@ def test_float_layers_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_unknown_operators_are_refused_by_name(tmp_path: Path) -> None:
-    graph = Graph((Operator("lstm", "cell", (0,), 1),), (Activation((1,), 1), Activation((1,), 1)))
-    with pytest.raises(InputError, match="cell: the C export has no operator 'lstm'"):
+    graph = Graph((Operator("attention", "cell", (0,), 1),), (Activation((1,), 1), Activation((1,), 1)))
+    with pytest.raises(InputError, match="cell: the C export has no operator 'attention'"):
         export(graph, tmp_path / "net")
 
 
@@ -287,4 +287,72 @@ def test_layer_norm_is_exact_at_its_limits(tmp_path: Path, shape: tuple[int, ...
     vectors[2].view(-1)[0] = -128
     vectors[3:6] //= 64
     export(graph, tmp_path / "net", vectors)
+    assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))
+
+
+def recurrent(kind: str, steps: int, units: int, multiplier: int, shift: int, reverse: int, last: int) -> Graph:
+    """A layer whose weights are as large as can be, and biases too."""
+    rows = {"lstm": 4, "gru": 3}[kind] * units
+    operator = Operator(
+        kind, "rnn", (0,), 1, rows * (3 + units) * steps,
+        options={"units": (units,), "reverse": (reverse,), "last": (last,)},
+        weight=127 * (2 * torch.randint(2, (rows, 3 + units), dtype=torch.int8) - 1),
+        weight_scale=torch.ones(rows, 2), bias=2**29 * (2 * torch.randint(2, (4 * units,), dtype=torch.int32) - 1),
+        multiplier=torch.full((rows, 2), multiplier, dtype=torch.int32),
+        shift=torch.full((rows, 2), shift, dtype=torch.int32),
+    )  # fmt: skip
+    target = (units,) if last else (steps, units)
+    return Graph((operator,), (Activation((steps, 3), 1, 0.1, 127), Activation(target, 1, 1 / 128)))
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("steps", "units", "reverse", "last"), [(1, 1, 0, 1), (1, 2, 1, 0), (2, 3, 1, 1), (9, 3, 0, 0)]
+)
+@pytest.mark.parametrize(("multiplier", "shift"), [(2**22 - 1, 1), (2**22 - 1, 44), (1, 44), (2**21, 36)])
+def test_recurrent_layers_are_exact_at_their_limits(
+    tmp_path: Path, kind: str, steps: int, units: int, reverse: int, last: int, multiplier: int, shift: int
+) -> None:
+    torch.manual_seed(0)
+    export(recurrent(kind, steps, units, multiplier, shift, reverse, last), tmp_path / "net")
+    assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))
+
+
+class Cut(nn.Module):
+    """Parts of an image side by side again, along one axis."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        parts = [
+            x.narrow(self.axis, 1, 2),
+            x.narrow(self.axis, 0, 3).tanh(),
+            x.select(self.axis, 2).unsqueeze(self.axis),
+        ]
+        return torch.cat(parts, self.axis)
+
+
+@needs_compiler
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_slices_and_concatenations_along_any_axis(tmp_path: Path, axis: int) -> None:
+    graph = int8(Cut(axis), 4, 5, 6)
+    assert [operator.kind for operator in graph.operators].count("slice") == 3
+    export(graph, tmp_path / "net")
+    assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))
+
+
+@needs_compiler
+def test_tokens_are_written_minus_128(tmp_path: Path) -> None:
+    """Those beyond the table read its last row, and nothing behind it."""
+    module = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(12, 2)).eval()
+    graph = lower(module, [torch.randint(5, (8, 4))])
+    vectors = torch.tensor([[-128, -127, -126, -125], [-124, -123, 0, 127]], dtype=torch.int8)
+    export(graph, tmp_path / "net", vectors)
+    header = (tmp_path / "net" / "net.h").read_text()
+    assert "#define NET_INPUT_SIZE 4 /* 4, tokens from 0 on: write each minus 128 */" in header
     assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))

@@ -34,7 +34,7 @@ def narrow(module: Random, seed: int) -> Random:
 
 
 def check(module: Random, folder: Path, emulate: bool = False) -> Graph:
-    x = torch.randn(16, *module.shape)
+    x = module.inputs(16)
     real = trace(module, module.shape, "none")
     assert torch.allclose(run(real, x), module(x), atol=1e-5)
     graph, traced = lower(module, [x]), trace(module, module.shape)
@@ -90,5 +90,5 @@ def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_pa
 @pytest.mark.parametrize("seed", range(40))
 def test_random_network_is_within_one_step_in_onnx(seed: int, tmp_path: Path) -> None:
     module = Random(seed)
-    graph = lower(module, [torch.randn(16, *module.shape)], "none" if seed % 5 == 0 else "post")
+    graph = lower(module, [module.inputs(16)], "none" if seed % 5 == 0 else "post")
     check_onnx(graph, tmp_path / "net.onnx")

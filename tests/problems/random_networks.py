@@ -9,16 +9,21 @@ class Random(nn.Module):
     """A chain of random steps, some of them with a branch, and a classifier: (N, *shape) -> (N, 3).
 
     Attributes:
-        shape: Of one input: a vector, a signal or an image.
+        shape: Of one input: a vector, a signal or an image, or the steps of a sequence of tokens.
+        tokens: How many there are; 0 where the input is real.
     """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._rng = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
-        channels, axes = self._one_of(1, 2, 3, 4), self._one_of(0, 1, 2, 2, 2)
+        channels, axes = self._one_of(1, 2, 3, 4), self._one_of(0, 1, 1, 2, 2, 2)
         self.shape = (channels, *(self._one_of(6, 8, 9, 12) for _ in range(axes)))
+        self.tokens = self._one_of(0, 0, 0, 7, 256) if axes == 1 else 0
         self.steps, shape = nn.ModuleList(), self.shape
+        if self.tokens:
+            self.steps.append(nn.Embedding(self.tokens, channels))
+            self.shape, shape = shape[1:], (*shape[1:], channels)
         for _ in range(self._one_of(2, 3, 4, 5, 6)):
             step = self._step(shape)
             shape = tuple(step(torch.zeros(2, *shape)).shape[1:])
@@ -35,6 +40,10 @@ class Random(nn.Module):
                 nn.init.normal_(part.bias)
         self.eval()
 
+    def inputs(self, count: int) -> Tensor:
+        """Random ones, (count, *shape)."""
+        return torch.randint(self.tokens, (count, *self.shape)) if self.tokens else torch.randn(count, *self.shape)
+
     def forward(self, x: Tensor) -> Tensor:
         for step in self.steps:
             x = step(x)
@@ -48,7 +57,7 @@ class Random(nn.Module):
         """One that fits behind an activation of this shape."""
         channels, *spatial = shape
         wide = min(spatial, default=0) >= 4 and torch.Size(shape).numel() < 2000
-        kinds = [self._layer] if wide or not spatial else []
+        kinds = [self._layer] * 3 if wide or not spatial else []
         kinds += [
             lambda *_: self._layer_norm(shape),
             self._norm,
@@ -59,6 +68,8 @@ class Random(nn.Module):
             self._order,
         ]
         kinds += [self._pool, self._pool, self._grown] if wide else []
+        if len(spatial) == 1:
+            kinds += [lambda *_: self._recurrent(shape), lambda *_: self._recurrent(shape)]
         return self._one_of(*kinds)(channels, len(spatial))
 
     def _layer(self, channels: int, axes: int) -> nn.Module:
@@ -108,6 +119,13 @@ class Random(nn.Module):
         gate = nn.Sequential(pool, self._norm(channels, axes), nn.Hardsigmoid())
         return Joined("mul", nn.Identity(), gate, self._one_of(nn.ReLU(), nn.Identity()))
 
+    def _recurrent(self, shape: tuple[int, ...]) -> nn.Module:
+        """Over the first axis; all that it gives, or a part of it."""
+        kind, layers, both = self._one_of(nn.LSTM, nn.GRU), self._one_of(1, 1, 2), self._one_of(False, False, True)
+        settings = {"batch_first": True, "bias": self._one_of(True, True, False), "bidirectional": both}
+        layer = kind(shape[1], self._one_of(1, 2, 3, 8), layers, **settings)
+        return Sequence(layer, self._one_of("all", "last", "state", "mean", "ends" if both else "slice"))
+
     def _order(self, channels: int, axes: int) -> nn.Module:
         if axes == 0:
             return nn.Tanh()
@@ -136,3 +154,28 @@ class Order(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x.transpose(self.one, self.other).contiguous())
+
+
+class Sequence(nn.Module):
+    """A recurrent layer, and what is read of it."""
+
+    def __init__(self, layer: nn.Module, read: str) -> None:
+        super().__init__()
+        self.layer, self.read = layer, read
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, states = self.layer(x)
+        states = states[0] if isinstance(states, tuple) else states
+        match self.read:
+            case "last":
+                return steps[:, -1]
+            case "state":
+                return states.squeeze(0) if len(states) == 1 else torch.cat([states[-2], states[-1]], 1)
+            case "mean":
+                return steps.mean(1)
+            case "slice":
+                return steps[:, x.shape[1] // 2 :]
+            case "ends":
+                half = steps.shape[-1] // 2
+                return torch.cat([steps[:, -1, :half], steps[:, 0, half:]], 1)
+        return steps
