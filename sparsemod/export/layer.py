@@ -171,7 +171,7 @@ class Layer:
         if self.operator.kind != "concat":
             return [self._arguments(offsets, scratch)]
         start = offsets[self.operator.output]
-        axis = self.operator.options.get("axis", (0,))[0]  # not there in studies of before
+        axis = self.operator.options["axis"][0]
         stride = math.prod(self.graph.activations[self.operator.output].shape[axis:])
         found: list[list[str | Struct]] = []
         for number, position in enumerate(self.operator.inputs):

@@ -181,7 +181,7 @@ def _slice(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -
 
 
 def _concat(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
-    axis = operator.options.get("axis", (0,))[0] + 1  # not there in studies of before
+    axis = operator.options["axis"][0] + 1
     return draft.node("Concat", inputs, f"{name}.result", axis=axis)
 
 

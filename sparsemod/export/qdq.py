@@ -167,7 +167,7 @@ KINDS: Mapping[str, Kind] = {
     "avg_pool": _avg_pool,
     "add": lambda operator, to, inputs, *_: inputs[0] + inputs[1],
     "mul": lambda operator, to, inputs, *_: inputs[0] * inputs[1],
-    "concat": lambda operator, to, inputs, *_: torch.cat(list(inputs), 1),
+    "concat": lambda operator, to, inputs, *_: torch.cat(list(inputs), operator.options["axis"][0] + 1),
     "softmax": lambda operator, to, inputs, *_: inputs[0].softmax(-1),
     "relu": lambda operator, to, inputs, *_: inputs[0],
     "reshape": lambda operator, to, inputs, *_: inputs[0].reshape(len(inputs[0]), *to.shape),

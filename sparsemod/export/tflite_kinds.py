@@ -140,7 +140,9 @@ def _sum(draft: Draft, name: str, operator: Operator, inputs: Sequence[Value]) -
 def _concat(draft: Draft, name: str, operator: Operator, inputs: Sequence[Value]) -> Value:
     output = _new(draft, name, operator)
     parts = [draft.rescaled(f"{name}/part_{place}", x, output.steps) for place, x in enumerate(inputs)]
-    return draft.call("CONCATENATION", parts, output, "ConcatenationOptions", axis=len(output.shape) - 1)
+    axis, rank = operator.options["axis"][0], len(draft.graph.activations[operator.output].shape)
+    place = 3 - rank + axis if axis else len(output.shape) - 1
+    return draft.call("CONCATENATION", parts, output, "ConcatenationOptions", axis=place)
 
 
 def _relu(draft: Draft, name: str, operator: Operator, inputs: Sequence[Value]) -> Value:

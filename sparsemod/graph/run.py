@@ -152,7 +152,7 @@ def _float(step: _Step, inputs: list[Tensor]) -> Tensor:
         case "mul":
             return inputs[0] * inputs[1]
         case "concat":
-            return torch.cat(inputs, 1 + operator.options.get("axis", (0,))[0])
+            return torch.cat(inputs, 1 + operator.options["axis"][0])
         case "softmax":
             return inputs[0].softmax(-1)
         case "function":
@@ -176,7 +176,7 @@ def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
         case "add":
             result = inputs[0].double().mul_(factor[0]).add_(inputs[1].double().mul_(factor[1]))
         case "concat":
-            axis = 1 + step.operator.options.get("axis", (0,))[0]  # not there in studies of before
+            axis = 1 + step.operator.options["axis"][0]
             result = torch.cat([x.double().mul_(one) for x, one in zip(inputs, factor, strict=True)], axis)
         case "mul":
             result = (inputs[0] * inputs[1]).double().mul_(factor)

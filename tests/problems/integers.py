@@ -44,7 +44,8 @@ def step(graph: Graph, operator: Operator, inputs: list[Array]) -> Array:
         assert shift[0] == shift[1]
         product, shift = shifted[0] * multiplier[0] + shifted[1] * multiplier[1], shift[0]
     elif operator.kind == "concat":
-        product = np.concatenate([part * factor for part, factor in zip(shifted, multiplier, strict=True)], axis=1)
+        parts = [part * factor for part, factor in zip(shifted, multiplier, strict=True)]
+        product = np.concatenate(parts, axis=1 + operator.options["axis"][0])
         shift = shift[0]
     elif operator.kind == "mul":
         product = shifted[0] * shifted[1] * multiplier[0]

@@ -8,18 +8,23 @@ from torch.nn import functional as F
 class Random(nn.Module):
     """A chain of random steps, some of them with a branch, and a classifier: (N, *shape) -> (N, 3).
 
+    Args:
+        seed: Of all choices and weights.
+        sequences: Whether recurrent layers and tokens are among the choices.
+
     Attributes:
         shape: Of one input: a vector, a signal or an image, or the steps of a sequence of tokens.
         tokens: How many there are; 0 where the input is real.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, sequences: bool = True) -> None:
         super().__init__()
+        self._sequences = sequences
         self._rng = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         channels, axes = self._one_of(1, 2, 3, 4), self._one_of(0, 1, 1, 2, 2, 2)
         self.shape = (channels, *(self._one_of(6, 8, 9, 12) for _ in range(axes)))
-        self.tokens = self._one_of(0, 0, 0, 7, 256) if axes == 1 else 0
+        self.tokens = self._one_of(0, 0, 0, 7, 256) if axes == 1 and sequences else 0
         self.steps, shape = nn.ModuleList(), self.shape
         if self.tokens:
             self.steps.append(nn.Embedding(self.tokens, channels))
@@ -68,7 +73,7 @@ class Random(nn.Module):
             self._order,
         ]
         kinds += [self._pool, self._pool, self._grown] if wide else []
-        if len(spatial) == 1:
+        if len(spatial) == 1 and self._sequences:
             kinds += [lambda *_: self._recurrent(shape), lambda *_: self._recurrent(shape)]
         return self._one_of(*kinds)(channels, len(spatial))
 

@@ -1,7 +1,7 @@
 /* Adds to the sums of up to four filters their products with the same inputs. Inputs lie step elements apart, filters
  * size weights. Each input is read once; where fewer filters are left than four, the last one fills the rest. */
-KERNEL void dot(const int8_t *in, int step, int zero_point, const NET_FLASH int8_t *weight, int taps, int size, int32_t *sums,
-                int left) {
+KERNEL void dot(const int8_t *in, int step, int zero_point, const NET_FLASH int8_t *weight, int taps, int size,
+                int32_t *sums, int left) {
     const NET_FLASH int8_t *first = weight, *second = left > 1 ? first + size : first;
     const NET_FLASH int8_t *third = left > 2 ? second + size : second, *fourth = left > 3 ? third + size : third;
     int32_t sum[4] = {0, 0, 0, 0};

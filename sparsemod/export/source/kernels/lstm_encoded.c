@@ -1,7 +1,7 @@
-/* Long short-term memory; weights (unit, gate, input and state). Of its own memory it needs two bytes for each unit, and
- * one more where only the last step is written. */
-KERNEL void lstm_${index}_$bits(const Input *x, const Output *y, const Weights *weights, int8_t *own, int units, int reverse,
-                           int last) {
+/* Long short-term memory; weights (unit, gate, input and state). Of its own memory it needs two bytes for each unit,
+ * and one more where only the last step is written. */
+KERNEL void lstm_${index}_$bits(const Input *x, const Output *y, const Weights *weights, int8_t *own, int units,
+                              int reverse, int last) {
     Step now = {0, 0, x->width, units, x->zero_point};
     for (int left = x->channels - 1; left >= 0; left--) {
         const int step = reverse ? left : x->channels - 1 - left;
