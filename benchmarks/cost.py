@@ -2,7 +2,7 @@
 
     python benchmarks/cost.py [STUDY ...] [--only SECTION ...]
 
-Takes some five minutes on one core, half of it for the training in section `int8`. Sections exported, pruned and rank
+Takes some ten minutes on one core, most of it for the training in section `int8`. Sections exported, pruned and rank
 need an Arm compiler and an emulator (apt-get install gcc-arm-none-eabi qemu-system-arm). Sections:
 
     exported  the four networks of MLPerf Tiny, and the front of each study: bytes of flash and RAM as predicted and as
@@ -13,7 +13,8 @@ need an Arm compiler and an emulator (apt-get install gcc-arm-none-eabi qemu-sys
     avr       predicted and counted cycles of random members on an emulated AVR, and the table that fits them best
               (apt-get install gcc-avr avr-libc simavr)
     rank      rank correlation of predicted latency and counted instructions over random members of the space
-    int8      what quantization costs in error, on images (DATA_PATH names their folder)
+    int8      what quantization costs in error, with quantization-aware training (QAT) too, on images (DATA_PATH names
+              their folder)
 
 The emulator counts instructions, not cycles, and the exported C is plain C99, while the latency of a Cortex-M4 is that
 of the CMSIS-NN kernels, which compute several products at once. So the two are compared by rank.
@@ -348,16 +349,18 @@ def fifty_thousand_parameters() -> torch.nn.Module:
 
 
 def int8() -> None:
+    """Points that integers lose: after training, after an epoch of QAT, and with weights of 4 bits after that."""
     networks, errors = (locate(f"{PROBLEMS / 'trained.py'}:{name}") for name in ("NETWORKS", "errors"))
-    print(f"{'error on validation, %':36} {'float32':>8} {'int8':>8} {'points':>8}   at most 0.5; images")
+    heads = ("int8 (<= 0.5)", "QAT (<= 0.2)", "4 bits, QAT (<= 1)")
+    print(f"{'error on validation, % and points':36} {'images':>8} {'float32':>8}", *(f"{head:>18}" for head in heads))
     for name in networks:
         try:
-            found = errors(name)
+            found = [errors(name, weight_bits=bits, qat_epochs=epochs) for bits, epochs in ((8, 0), (8, 1), (4, 1))]
         except InputError as reason:
             print(f"{name:36} {reason}")
             continue
-        real, lowered = 100 * found.float32, 100 * found.int8
-        print(f"{name:36} {real:8.2f} {lowered:8.2f} {lowered - real:+8.2f}   {found.images:,}", flush=True)
+        points = (f"{100 * (one.integer - one.float32):+18.2f}" for one in found)
+        print(f"{name:36} {found[0].images:8,} {100 * found[0].float32:8.2f}", *points, flush=True)
 
 
 if __name__ == "__main__":

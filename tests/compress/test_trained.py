@@ -1,35 +1,29 @@
-"""Integers answer as well as the floats that were trained."""
+"""Integers answer as well as the floats that were trained, on 10,000 images that nothing was trained on."""
 
-import functools
 from pathlib import Path
 
 import pytest
-import torch
-from problems.sequences import Classifier, waves
 from problems.trained import NETWORKS, errors
 
-from sparsemod.compress.quantize import lower
-from sparsemod.graph import run
-from sparsemod.train import error, train
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_quantization_after_training_loses_at_most_half_a_point(shared_data: Path, name: str) -> None:
     found = errors(name, shared_data)
     assert found.float32 < (0.5 if name.startswith("CIFAR") else 0.04)  # it has learned something
-    assert found.int8 - found.float32 <= 0.005
+    assert found.integer - found.float32 <= 0.005
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_recurrent_layers_lose_at_most_one_point(kind: str) -> None:
-    """Two thousand noisy waves to learn from, four thousand to be wrong about."""
-    torch.manual_seed(0)
-    known, unknown, network = waves(2000, 1), waves(4000, 2), Classifier(kind, 2, 12)
-    settings = {"learning_rate": 0.01, "learning_gamma": 0.5, "learning_step": 3, "batch_size": 64}
-    train(network, known, settings, 8, torch.Generator().manual_seed(0))
-    graph = lower(network.eval(), [known.x[:256], known.x[256:512]])
-    float32, int8 = (error(predict, unknown) for predict in (network, functools.partial(run, graph)))
-    assert 0.02 < float32 < 0.2  # it has learned something, and not everything
-    assert abs(int8 - float32) <= 0.01
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_epoch_of_quantization_aware_training_loses_at_most_a_fifth_of_a_point(shared_data: Path, name: str) -> None:
+    """Seen: 0.05 to 1.4 points gained. A float network trained as long errs 0.03 to 0.10 points less."""
+    found = errors(name, shared_data, qat_epochs=1)
+    assert found.integer - found.float32 <= 0.002
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_four_bits_lose_at_most_a_point_after_it(shared_data: Path, name: str) -> None:
+    """Seen: 0.0 to 0.7 points gained. A float network trained as long errs 0.08 to 1.35 points less."""
+    found = errors(name, shared_data, weight_bits=4, qat_epochs=1)
+    assert found.integer - found.float32 <= 0.01

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from problems.exported import SHAPE, Everything, every_operator, int8, member
+from problems.exported import SHAPE, Everything, every_operator, int8, member, pruned
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -106,6 +106,16 @@ def test_a_signal_has_one_axis(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers = [nn.Conv1d(3, 6, 4, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 4, 3, stride=2, dilation=2)]
     export(int8(nn.Sequential(*layers, nn.AvgPool1d(2), nn.Flatten(), nn.Linear(4, 3)), 3, 17), tmp_path / "net")
+    assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+
+
+@needs_compiler
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_kernels_take_long_filters_many_channels_and_wide_rows_in_parts(tmp_path: Path, share: float) -> None:
+    """105 products per output, 18 output channels, rows of 20; the kernels take 32, 16 and 16 at once."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 18, (5, 7), padding=(2, 3)), nn.ReLU(), nn.Conv2d(18, 2, 1, stride=2)]
+    export(int8(pruned(nn.Sequential(*layers), share), 3, 6, 20), tmp_path / "net")
     assert found(tmp_path / "net", *SANITIZERS)[0] == 8
 
 

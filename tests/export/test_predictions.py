@@ -71,7 +71,7 @@ def test_two_hundred_draws_of_the_space_on_a_cortex_m4_are_as_predicted(tmp_path
 def test_latency_ranks_fifty_members_of_the_space_as_counted_instructions_do(
     tmp_path: Path, sparsity: float | None
 ) -> None:
-    """Seen: 0.98 dense, 0.97 pruned. The emulator counts instructions of our C; the latency is of CMSIS-NN."""
+    """Seen: 0.98 dense, 0.97 pruned. Instructions are those of our C, which leaves out zeros; cycles of CMSIS-NN."""
     device = DEVICES["stm32f446"]
     graphs = list(islice(fitting(device, IMAGE, sparsity), 50))
     counted = [

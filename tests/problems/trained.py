@@ -1,14 +1,16 @@
-"""Three members of the space of convolutional networks, trained on real images for half a minute each."""
+"""Three members of the space of convolutional networks, trained on real images for a minute each."""
 
+import copy
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sparsemod import datasets
-from sparsemod.compress.prune import PruningRamp
+from sparsemod.compress.prune import PruningRamp, keeping_zeros
 from sparsemod.compress.quantize import lower
 from sparsemod.data import Data
 from sparsemod.graph import run, trace
@@ -37,7 +39,7 @@ class Trained:
     """A network to train.
 
     Attributes:
-        data: Loads the images.
+        data: Loads the images, of which 10,000 of the training files are for validation.
         parameters: A member of the space.
         epochs: Passes over the training images.
         sparsity: Share of the weights that training prunes.
@@ -49,21 +51,24 @@ class Trained:
     sparsity: float = 0.0
 
 
+mnist = functools.partial(datasets.mnist, validation=10_000 / 60_000)
+cifar10 = functools.partial(datasets.cifar10, validation=10_000 / 30_000)  # three of the five files are there
+
 NETWORKS = {
     "MNIST, convolutions": Trained(
-        datasets.mnist,
+        mnist,
         {**_TRAINING, **_ONE_BLOCK, **_layers(b1_l1=("conv", 16), b1_l2=("conv", 32)),
          "global_pool": False, "fc_layers": 1, "fc1_units": 28},
         epochs=2,
     ),
     "MNIST, separable and 80 % pruned": Trained(
-        datasets.mnist,
+        mnist,
         {**_TRAINING, **_ONE_BLOCK, **_layers(b1_l1=("conv", 16), b1_l2=("separable", 32)), "b1_skip": True,
          "global_pool": False, "fc_layers": 0},
         epochs=3, sparsity=0.8,
     ),
     "CIFAR-10, two blocks and a skip": Trained(
-        datasets.cifar10,
+        cifar10,
         {**_TRAINING, **_TWO_BLOCKS, **_layers(b1_l1=("conv", 16), b1_l2=("separable", 32), b2_l1=("downsampled", 48),
                                                b2_l2=("separable", 48)),
          "global_pool": True, "fc_layers": 0},
@@ -78,31 +83,47 @@ class Errors:
 
     Attributes:
         float32: Of the network as it was trained.
-        int8: Of the integers that ship.
+        integer: Of the integers that ship.
         images: How many were answered.
     """
 
     float32: float
-    int8: float
+    integer: float
     images: int
 
 
-def errors(name: str, folder: Path | None = None) -> Errors:
-    """Trains one of the networks; quantizes it as a search does, calibrated on the first training images.
-
-    Args:
-        name: One of `NETWORKS`.
-        folder: Of the images; DATA_PATH if not given.
-    """
+@functools.cache
+def trained(name: str, folder: Path | None = None) -> tuple[nn.Module, Data]:
+    """One of `NETWORKS`, and its images; of a folder, or of DATA_PATH if not given."""
     described = NETWORKS[name]
     data, parameters = described.data(folder), described.parameters
     torch.manual_seed(0)
     module = cnn.build(parameters, data.input_shape, data.num_classes)
     ramp = PruningRamp(module, described.sparsity)
     train(module, data.train, parameters, described.epochs, torch.Generator().manual_seed(0), ramp)
-    module.eval().to(memory_format=torch.contiguous_format)
-    batches = data.train.batches(64, None)
-    integer = lower(module, [next(batches)[0] for _ in range(8)])
+    return module.eval().to(memory_format=torch.contiguous_format), data
+
+
+def errors(name: str, folder: Path | None = None, weight_bits: int = 8, qat_epochs: int = 0) -> Errors:
+    """Quantizes one of the networks as a search does, calibrated on the first training images.
+
+    Args:
+        name: One of `NETWORKS`.
+        folder: Of the images; DATA_PATH if not given.
+        weight_bits: Of every layer: 8, 4 or 2.
+        qat_epochs: Of quantization-aware training, at a tenth of the learning rate.
+    """
+    module, data = trained(name, folder)
+    slower = {**NETWORKS[name].parameters, "learning_rate": _TRAINING["learning_rate"] / 10}
+
+    def tune(network: nn.Module) -> None:
+        rng = torch.Generator().manual_seed(1)
+        train(network, data.train, slower, qat_epochs, rng, keeping_zeros(network))
+
     real = trace(module, data.input_shape, "none")
+    narrow = copy.deepcopy(module)
+    narrow.weight_bits = weight_bits  # type: ignore[assignment]
+    batches = data.train.batches(64, None)
+    integer = lower(narrow, [next(batches)[0] for _ in range(8)], tune=tune if qat_epochs else None)
     wrong = [error(functools.partial(run, graph), data.validation) for graph in (real, integer)]
     return Errors(*wrong, len(data.validation))
