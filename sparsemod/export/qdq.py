@@ -152,6 +152,11 @@ def _upsample(operator: Operator, to: Activation, inputs: Inputs, *_: Any) -> Te
     return F.interpolate(inputs[0], size=to.shape[1:])
 
 
+def _slice(operator: Operator, to: Activation, inputs: Inputs, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    axis, start, count = (operator.options[key][0] for key in ("axis", "start", "count"))
+    return inputs[0].narrow(axis + 1, start, count).reshape(len(inputs[0]), *to.shape)
+
+
 def _reversed(padding: Sequence[int]) -> list[int]:
     """Pads as `F.pad` takes them: those of the last axis first."""
     pairs = [padding[axis : axis + 2] for axis in range(0, len(padding), 2)]
@@ -174,6 +179,7 @@ KINDS: Mapping[str, Kind] = {
     "function": lambda operator, to, inputs, *_: FUNCTIONS[operator.function](inputs[0], *operator.arguments),
     "pad": lambda operator, to, inputs, *_: F.pad(inputs[0], _reversed(operator.options["padding"])),
     "permute": lambda operator, to, inputs, *_: inputs[0].permute(0, *(axis + 1 for axis in operator.options["axes"])),
+    "slice": _slice,
     "upsample": _upsample,
 }
 """What can be written."""

@@ -36,8 +36,8 @@ def test_file_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "net.pte").read_text() == "mine"
 
 
-def test_every_kind_that_onnx_has_is_written() -> None:
-    assert set(qdq.KINDS) == set(onnx_kinds.KINDS)
+def test_every_kind_that_onnx_has_is_written_but_for_recurrent_ones() -> None:
+    assert set(qdq.KINDS) == set(onnx_kinds.KINDS) - {"lstm", "gru", "embedding"}
 
 
 def test_unknown_operators_are_refused_by_name() -> None:
