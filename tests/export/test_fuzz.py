@@ -70,20 +70,31 @@ def test_random_network_of_few_bits_is_the_same_everywhere(seed: int, tmp_path: 
     check(narrow(Random(seed), seed), tmp_path / "net")
 
 
+@needs_compiler
+@pytest.mark.parametrize("seed", range(10))
+def test_random_sequence_is_the_same_everywhere(seed: int, tmp_path: Path) -> None:
+    """Recurrent layers, some of few bits, some of tokens; as C and in ONNX Runtime."""
+    module = Random(seed, sequence=True)
+    graph = check(narrow(module, seed) if seed % 2 else module, tmp_path / "net")
+    check_onnx(graph, tmp_path / "net.onnx")
+
+
 @pytest.mark.arm
 @needs_arm_tools
 @pytest.mark.parametrize("seed", range(15, 30))
 def test_random_network_is_the_same_on_emulated_processors(seed: int, tmp_path: Path) -> None:
-    check(narrow(Random(seed), seed) if seed % 2 else Random(seed), tmp_path / "net", emulate=True)
+    module = Random(seed, sequence=seed % 5 == 0)
+    check(narrow(module, seed) if seed % 2 else module, tmp_path / "net", emulate=True)
 
 
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("start", range(100, 600, 50))
 def test_five_hundred_random_networks_are_the_same_everywhere(start: int, tmp_path: Path) -> None:
-    """Every fifth one has weights of few bits, as C and in ONNX Runtime."""
+    """Every fifth one has weights of few bits and every fourth is a sequence, as C and in ONNX Runtime."""
     for seed in range(start, start + 50):
-        graph = check(narrow(Random(seed), seed) if seed % 5 == 0 else Random(seed), tmp_path / f"net{seed}")
+        module = Random(seed, sequence=seed % 4 == 0)
+        graph = check(narrow(module, seed) if seed % 5 == 0 else module, tmp_path / f"net{seed}")
         check_onnx(graph, tmp_path / f"net{seed}.onnx")
 
 

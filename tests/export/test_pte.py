@@ -63,7 +63,7 @@ def test_member_of_the_space_computes_the_same_from_its_file(tmp_path: Path, run
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 4, 5])
 def test_random_operators_are_within_one_step(tmp_path: Path, runtime, seed: int) -> None:
-    module = Random(seed, sequences=False)
+    module = Random(seed, sequence=False)
     done = export(int8(module, *module.shape), tmp_path / "net.pte")
     assert done.whole.integer and done.whole.largest <= 1 and done.whole.agreement >= 0.95
 

@@ -57,7 +57,7 @@ def alone(graph: Graph, operator: Operator) -> Graph:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_each_operator_alone_is_within_one_step(tmp_path: Path, interpreter, seed: int) -> None:
-    module = Random(seed, sequences=False)
+    module = Random(seed, sequence=False)
     graph = int8(module, *module.shape)
     for place, operator in enumerate(graph.operators):
         if len(set(operator.inputs)) == 1 and operator.kind in tflite_kinds.KINDS:

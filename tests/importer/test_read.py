@@ -83,7 +83,7 @@ ONE_CHANNEL = {0, 15}
 
 @pytest.mark.parametrize("seed", [seed for seed in range(20) if seed not in ONE_CHANNEL])
 def test_our_own_file_is_the_module_it_was_written_from(tmp_path: Path, seed: int) -> None:
-    module = Random(seed, sequences=False)
+    module = Random(seed, sequence=False)
     export(trace(module, module.shape, "none"), tmp_path / "net.onnx")
     assert_same(tmp_path / "net.onnx", module, module.shape)
 
@@ -91,7 +91,7 @@ def test_our_own_file_is_the_module_it_was_written_from(tmp_path: Path, seed: in
 @pytest.mark.parametrize("seed", range(24, 30))
 @pytest.mark.parametrize("batch", ["batch", None])
 def test_file_of_pytorch_is_the_module_it_was_written_from(tmp_path: Path, seed: int, batch: str | None) -> None:
-    module = Random(seed, sequences=False)
+    module = Random(seed, sequence=False)
     assert_same(exported(module, module.shape, tmp_path / "net.onnx", batch), module, module.shape)
 
 

@@ -10,27 +10,28 @@ class Random(nn.Module):
 
     Args:
         seed: Of all choices and weights.
-        sequences: Whether recurrent layers and tokens are among the choices.
+        sequence: Whether it begins with a recurrent layer. If false, there are no such layers and no tokens at all; if not
+            given, they are among the choices.
 
     Attributes:
         shape: Of one input: a vector, a signal or an image, or the steps of a sequence of tokens.
         tokens: How many there are; 0 where the input is real.
     """
 
-    def __init__(self, seed: int, sequences: bool = True) -> None:
+    def __init__(self, seed: int, sequence: bool | None = None) -> None:
         super().__init__()
-        self._sequences = sequences
+        self._recurrence = sequence is not False
         self._rng = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
-        channels, axes = self._one_of(1, 2, 3, 4), self._one_of(0, 1, 1, 2, 2, 2)
+        channels, axes = self._one_of(1, 2, 3, 4), 1 if sequence else self._one_of(0, 1, 1, 2, 2, 2)
         self.shape = (channels, *(self._one_of(6, 8, 9, 12) for _ in range(axes)))
-        self.tokens = self._one_of(0, 0, 0, 7, 256) if axes == 1 and sequences else 0
+        self.tokens = self._one_of(0, 0, 0, 7, 256) if axes == 1 and self._recurrence else 0
         self.steps, shape = nn.ModuleList(), self.shape
         if self.tokens:
             self.steps.append(nn.Embedding(self.tokens, channels))
             self.shape, shape = shape[1:], (*shape[1:], channels)
-        for _ in range(self._one_of(2, 3, 4, 5, 6)):
-            step = self._step(shape)
+        for number in range(self._one_of(2, 3, 4, 5, 6)):
+            step = self._recurrent(shape) if sequence and number == 0 else self._step(shape)
             shape = tuple(step(torch.zeros(2, *shape)).shape[1:])
             self.steps.append(step)
         self.head = nn.Linear(torch.Size(shape).numel(), 3)
@@ -73,7 +74,7 @@ class Random(nn.Module):
             self._order,
         ]
         kinds += [self._pool, self._pool, self._grown] if wide else []
-        if len(spatial) == 1 and self._sequences:
+        if len(spatial) == 1 and self._recurrence:
             kinds += [lambda *_: self._recurrent(shape), lambda *_: self._recurrent(shape)]
         return self._one_of(*kinds)(channels, len(spatial))
 
