@@ -10,8 +10,8 @@ class Random(nn.Module):
 
     Args:
         seed: Of all choices and weights.
-        sequence: Whether it begins with a recurrent layer. If false, there are no such layers and no tokens at all; if not
-            given, they are among the choices.
+        sequence: Whether it begins with a recurrent layer. If false, it has no such layers and no tokens; if not given,
+            they are among the choices.
 
     Attributes:
         shape: Of one input: a vector, a signal or an image, or the steps of a sequence of tokens.
