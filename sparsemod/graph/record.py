@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sparsemod.errors import InputError
 from sparsemod.graph.shapes import meta_result
 
 _aten = torch.ops.aten
@@ -19,6 +20,9 @@ _WHOLE: Mapping[Any, str] = {
     **{torch.rnn_tanh: "rnn_tanh", torch.rnn_relu: "rnn_relu"},
 }
 """What PyTorch takes apart before it dispatches, a recurrent layer even step by step, and what is one call here."""
+
+_BY_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+"""Of calls whose result, or its shape, is not known without the values that they read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,13 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         if self._inside:
             return func(*args, **(kwargs or {}))
-        return self.noted(func._schema.name.split("::")[1], func, args, kwargs or {})
+        name = func._schema.name.split("::")[1]
+        if args and isinstance(args[0], Tensor) and args[0].is_meta and not _BY_VALUE.isdisjoint(func.tags):
+            raise InputError(
+                f"the network depends on the values of its input (by {name!r}): what is costed takes the same "
+                "steps, with the same shapes, for every input"
+            )
+        return self.noted(name, func, args, kwargs or {})
 
     def whole(self, name: str, func: Any, args: tuple[Any, ...]) -> Any:
         """The result of a call that is written down as one, whatever it dispatches."""

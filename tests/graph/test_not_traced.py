@@ -1,11 +1,12 @@
 """Networks that no graph can be made of, and inputs that do not fit."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from problems.modules import Calls
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsemod.errors import Infeasible, InputError
@@ -104,3 +105,17 @@ def test_input_that_does_not_fit_is_infeasible(
 ) -> None:
     with pytest.raises(Infeasible, match=message):
         trace(copy.deepcopy(module).to(device), shape)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x, fc: fc(x) if x.sum() > 0 else fc(-x),
+        lambda x, fc: fc(x[x[:, 0] > 0]),
+        lambda x, fc: fc(x) * int(x.max()),
+    ],
+    ids=["branch", "shape", "number"],
+)
+def test_what_depends_on_the_values_of_the_input_is_refused(forward: Callable[..., Tensor]) -> None:
+    with pytest.raises(InputError, match=r"depends on the values of its input \(by '\w+'\): .* same shapes"):
+        trace(Calls(forward, nn.Linear(4, 3)).to("meta"), (4,))
