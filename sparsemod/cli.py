@@ -160,8 +160,8 @@ def _parser() -> argparse.ArgumentParser:
         "devices",
         help="list the microcontrollers that are known",
         description="Lists the presets for [DEVICE] device. Their cycles per MAC are measured on this very part, on "
-        "another part with the same core, or an estimate. A device of your own is a sparsemod.Device in a file: "
-        "[DEVICE] device = board.py:board",
+        "another part with the same core, for an AVR an emulated one, or an estimate. A device of your own is a "
+        "sparsemod.Device in a file: [DEVICE] device = board.py:board",
     )
     devices.add_argument("-v", "--sources", action="store_true", help="where every figure comes from")
     devices.add_argument("--json", action="store_true", help="for programs: every figure and its source")

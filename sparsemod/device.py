@@ -26,7 +26,7 @@ KINDS = ("conv", "depthwise", "linear")
 """Kinds of operators that multiply and accumulate; every cycle table has these."""
 
 BASES = ("measured", "same core", "estimate")
-"""How cycles per MAC are known: measured on this very part, on another part with this core, or not measured."""
+"""How cycles per MAC are known: measured on this part, on another with its core (an AVR: emulated), or not."""
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,7 @@ def _planned(progress: Progress) -> int:
 
 def _counts(study: Study) -> str:
     parts = [f"{study.count('complete')} complete"]
-    parts += [
-        f"{study.count(status)} {status}" for status in ("infeasible", "failed", "stopped") if study.count(status)
-    ]
+    parts += [f"{study.count(status)} {status}" for status in ("infeasible", "failed") if study.count(status)]
     return ", ".join(parts)
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from sparsemod.graph import Graph
 
-STATUSES = ("complete", "infeasible", "failed", "stopped")
 
 Score = Mapping[str, float]
 """Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
@@ -50,7 +49,7 @@ class Trial:
 
     Attributes:
         candidate: What was evaluated.
-        status: complete, infeasible (with the reason), failed (with the traceback) or stopped.
+        status: complete, infeasible (with the reason), or failed (with the traceback).
         score: Figures by name; empty unless complete.
         reason: Why it is not complete.
         seconds: Wall time of the evaluation.

@@ -180,6 +180,23 @@ def test_abandoned_workers_end_at_once(pool: Executor) -> None:
     assert all(future.cancelled() or isinstance(future.exception(), BrokenProcessPool) for future in done)
 
 
+def test_abandoned_pool_leaves_nothing_behind() -> None:
+    """Python reports semaphores that were not given back, on the terminal of who pressed Ctrl-C."""
+    program = """
+import time
+from sparsemod.execute import abandon, process_pool
+
+if __name__ == "__main__":
+    pool = process_pool(1)
+    running = pool.submit(time.sleep, 60)
+    while not running.running():
+        time.sleep(0.01)
+    abandon(pool)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_abandoning_a_pool_leaves_other_processes_alone(pool: Executor) -> None:
     pool.submit(nap, 0).result(timeout=60)
     mine = multiprocessing.get_context("spawn").Process(target=nap, args=(600,))

@@ -1,8 +1,9 @@
-"""Exported C on an emulated AVR, and linked for the part that it was exported for.
+"""Exported C on an emulated AVR, and whether it fits the part that it was exported for.
 
 Each network is built by `avr-gcc` and run by `simavr`, which gives each instruction the cycles of the data sheet, on an
 ATmega2560: the same core as the ATmega328P of an Arduino Uno, with RAM for larger networks and a test beside them.
-Its calls take one cycle more, as its program counter has three bytes.
+Its calls take one cycle more, as its program counter has three bytes. What the program needs is found by linking it for
+an ATmega328P without end of memory, and compared with the flash and the RAM of the part.
 """
 
 import re

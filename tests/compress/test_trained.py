@@ -17,9 +17,9 @@ def test_quantization_after_training_loses_at_most_half_a_point(shared_data: Pat
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_epoch_of_quantization_aware_training_loses_at_most_a_fifth_of_a_point(shared_data: Path, name: str) -> None:
-    """Seen: 0.05 to 1.4 points gained. A float network trained as long errs 0.03 to 0.10 points less."""
+    """Also of a float network that was trained as long: else the loss hides behind what the epoch gains."""
     found = errors(name, shared_data, qat_epochs=1)
-    assert found.integer - found.float32 <= 0.002
+    assert found.integer - min(found.float32, found.as_long) <= 0.002
 
 
 @pytest.mark.parametrize("name", NETWORKS)

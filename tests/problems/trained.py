@@ -85,11 +85,13 @@ class Errors:
         float32: Of the network as it was trained.
         integer: Of the integers that ship.
         images: How many were answered.
+        as_long: Of a float network that was trained on as the integers were.
     """
 
     float32: float
     integer: float
     images: int
+    as_long: float
 
 
 @functools.cache
@@ -104,6 +106,20 @@ def trained(name: str, folder: Path | None = None) -> tuple[nn.Module, Data]:
     return module.eval().to(memory_format=torch.contiguous_format), data
 
 
+def _trained_on(name: str, data: Data, network: nn.Module, epochs: int) -> None:
+    """More epochs, at a tenth of the learning rate; zeros stay zeros."""
+    slower = {**NETWORKS[name].parameters, "learning_rate": _TRAINING["learning_rate"] / 10}
+    train(network, data.train, slower, epochs, torch.Generator().manual_seed(1), keeping_zeros(network))
+
+
+@functools.cache
+def _error_as_long(name: str, folder: Path | None, epochs: int) -> float:
+    module, data = trained(name, folder)
+    longer = copy.deepcopy(module)
+    _trained_on(name, data, longer, epochs)
+    return error(longer.eval(), data.validation)
+
+
 def errors(name: str, folder: Path | None = None, weight_bits: int = 8, qat_epochs: int = 0) -> Errors:
     """Quantizes one of the networks as a search does, calibrated on the first training images.
 
@@ -114,11 +130,9 @@ def errors(name: str, folder: Path | None = None, weight_bits: int = 8, qat_epoc
         qat_epochs: Of quantization-aware training, at a tenth of the learning rate.
     """
     module, data = trained(name, folder)
-    slower = {**NETWORKS[name].parameters, "learning_rate": _TRAINING["learning_rate"] / 10}
 
     def tune(network: nn.Module) -> None:
-        rng = torch.Generator().manual_seed(1)
-        train(network, data.train, slower, qat_epochs, rng, keeping_zeros(network))
+        _trained_on(name, data, network, qat_epochs)
 
     real = trace(module, data.input_shape, "none")
     narrow = copy.deepcopy(module)
@@ -126,4 +140,5 @@ def errors(name: str, folder: Path | None = None, weight_bits: int = 8, qat_epoc
     batches = data.train.batches(64, None)
     integer = lower(narrow, [next(batches)[0] for _ in range(8)], tune=tune if qat_epochs else None)
     wrong = [error(functools.partial(run, graph), data.validation) for graph in (real, integer)]
-    return Errors(*wrong, len(data.validation))
+    as_long = _error_as_long(name, folder, qat_epochs) if qat_epochs else wrong[0]
+    return Errors(*wrong, len(data.validation), as_long)
