@@ -42,6 +42,7 @@ setup(
         "scikit-learn",  # the digits data set
         "torch>=2.13",
         "torchao>=0.18",
+        "tqdm>=4.60",
     ],
     extras_require={
         "ray": ["ray[default]>=2.50"],  # dashboard and cluster launcher; Ray itself is always there

@@ -50,9 +50,10 @@ def workers(config: Config) -> int:
 def abandon(executor: Executor) -> None:
     """Ends an executor at once; what it was doing is lost."""
     processes = getattr(executor, "_processes", None) or {}  # public only from Python 3.14 on, as terminate_workers
-    for worker in list(processes.values()):
+    running = list(processes.values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for worker in running:
         worker.terminate()
-    executor.shutdown(cancel_futures=True)  # waits for the end of the workers: what they shared is then cleaned up
 
 
 class SerialExecutor(Executor):
@@ -80,8 +81,10 @@ def process_pool(count: int) -> ProcessPoolExecutor:
 def _start_worker() -> None:
     """One thread per worker computes; Ctrl-C is the driver's affair, and a worker ends with its driver."""
     import torch
+    import tqdm
 
     torch.set_num_threads(1)
+    tqdm.tqdm.set_lock(threading.RLock())  # else one for many processes, which a worker that is ended never gives back
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 

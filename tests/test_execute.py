@@ -188,6 +188,7 @@ from sparsemod.execute import abandon, process_pool
 
 if __name__ == "__main__":
     pool = process_pool(1)
+    pool.submit(exec, "import tqdm; tqdm.tqdm([], disable=True)").result()
     running = pool.submit(time.sleep, 60)
     while not running.running():
         time.sleep(0.01)
