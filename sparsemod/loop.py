@@ -13,20 +13,24 @@ from typing import Any
 import torch
 
 from sparsemod import config as configuration
-from sparsemod.config import Config
+from sparsemod.config import SAMPLERS, Config
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
 from sparsemod.execute import abandon, open_executor, workers
+from sparsemod.locate import locate
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
-from sparsemod.samplers import Bayes, Morph, Sobol, uncertain_objective
+from sparsemod.samplers import Sampler, Sobol, uncertain_objective
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
 
 _REFERENCE_SAMPLES = 64
 """Networks that fit, of which the largest cost stands in for a limit that is not set."""
+
+_TITLES = {"sobol": "quasi-random", "bayes": "Gaussian process", "morph": "morphism"}
+"""Of the stages of SpArSe; another sampler is called by its name."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +39,29 @@ class Stage:
 
     Attributes:
         title: For people.
-        sampler: Proposes; its `name` is the origin of its candidates.
+        origin: Name of the sampler, and origin of its candidates.
+        sampler: Proposes.
         candidates: In all.
         batch: Asked for at a time: one round.
     """
 
     title: str
-    sampler: Sobol | Bayes | Morph
+    origin: str
+    sampler: Sampler
     candidates: int
     batch: int
 
     def done(self, study: Study) -> int:
         """Trials of this stage that have ended."""
-        return sum(trial.candidate.origin == self.sampler.name for trial in study.trials)
+        return sum(trial.candidate.origin == self.origin for trial in study.trials)
+
+    def ask(self, study: Study, n: int) -> list[Candidate]:
+        """Up to `n` new candidates, which bear the name of the stage's sampler."""
+        return [replace(candidate, origin=self.origin) for candidate in self.sampler.ask(study, n)]
 
     def remaining(self, study: Study) -> int:
         """Candidates this stage may still propose."""
-        return self.candidates - sum(candidate.origin == self.sampler.name for candidate in study.candidates)
+        return self.candidates - sum(candidate.origin == self.origin for candidate in study.candidates)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     torch.set_num_threads(1)
     problem = problem_of(config)
     screen = _screen(problem, config)
-    stages = _stages(problem, screen, config)
+    stages = _stages(screen, config)
     record = Record(config.study_folder(), config, problem.space, lambda: _header(stages, screen, config))
     try:
         _Search(config, record, stages, watch or (lambda progress: None)).run()
@@ -124,25 +134,35 @@ def _screen(problem: Problem, config: Config) -> Screen:
     return Screen(problem, config, data.input_shape, data.num_classes)
 
 
-def _stages(problem: Problem, screen: Screen, config: Config) -> list[Stage]:
-    """SpArSe's three stages as three samplers."""
-    train, space, seed = config.train, problem.space, config.train.seed
-    stages = [
-        Stage("quasi-random", Sobol(space, screen, train.epochs1, seed), train.r1, workers(config)),
-        Stage(
-            "Gaussian process", Bayes(space, screen, train.epochs2, seed), train.r2 * train.batch_size, train.batch_size
-        ),
-    ]
-    if train.morphisms and problem.morphisms:
-        morph = Morph(space, screen, train.epochs3, seed, problem.morphisms)
-        stages.append(Stage("morphism", morph, train.r3, 1))
+def _stages(screen: Screen, config: Config) -> list[Stage]:
+    """SpArSe's three stages as three samplers, or as those that the configuration names."""
+    train = config.train
+    stages: list[Stage] = []
+    for sampler, epochs, candidates, batch in (
+        (train.sampler1, train.epochs1, train.r1, workers(config)),
+        (train.sampler2, train.epochs2, train.r2 * train.batch_size, train.batch_size),
+        (train.sampler3, train.epochs3, train.r3, 1),
+    ):
+        if sampler == "morph" and not (train.morphisms and screen.problem.morphisms):
+            continue
+        name, make = _named(sampler, config.folder)
+        if candidates and any(stage.origin == name and stage.candidates for stage in stages):
+            raise InputError(f"two stages use the sampler {name}; set the rounds of one of them to 0")
+        stages.append(Stage(_TITLES.get(name, name), name, make(screen, epochs, train.seed), candidates, batch))
     return stages
+
+
+def _named(sampler: str | Callable[..., Sampler], folder: Path) -> tuple[str, Callable[..., Sampler]]:
+    """Name of a sampler, and what makes it."""
+    if not isinstance(sampler, str):
+        return getattr(sampler, "__name__", type(sampler).__name__), sampler
+    place = SAMPLERS.get(sampler, sampler)
+    return (sampler if sampler in SAMPLERS else place.rpartition(":")[2]), locate(place, folder)
 
 
 def _header(stages: Sequence[Stage], screen: Screen, config: Config) -> dict[str, Any]:
     """What a study is judged by, fixed when it begins: the reference point is the limits, or what is usual."""
-    sobol = stages[0].sampler
-    assert isinstance(sobol, Sobol)
+    sobol = Sobol(screen, config.train.epochs1, config.train.seed)
     samples = [parameters for parameters in sobol.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
     usual = [screen.costs(parameters) for parameters in samples]
     if usual and any(stage.candidates for stage in stages[1:]):
@@ -217,7 +237,7 @@ class _Search:
                 wanted = min(stage.batch, stage.remaining(self._study))
                 if wanted == 0:
                     return True
-                asked = stage.sampler.ask(self._study, wanted)
+                asked = stage.ask(self._study, wanted)
                 if not asked:
                     return False
                 self._record.propose(asked)
@@ -289,7 +309,7 @@ class _Search:
         """
         train, trials = self._config.train, self._study.trials
         window = train.patience * stage.batch
-        own = [position for position, trial in enumerate(trials) if trial.candidate.origin == stage.sampler.name]
+        own = [position for position, trial in enumerate(trials) if trial.candidate.origin == stage.origin]
         if not train.tolerance or self._queue or len(own) < window:
             return ""
         end = own[-1] + 1

@@ -124,15 +124,14 @@ class TestSamplers:
 
     @pytest.mark.parametrize("kind", [Sobol, Bayes])
     def test_sobol_and_bayes_pass(self, kind):
-        space = self.screen.problem.space
-        assert check_sampler(lambda: kind(space, self.screen, 1, 0), self.study, self.screen) == []
+        assert check_sampler(lambda: kind(self.screen, 1, 0), self.study, self.screen) == []
 
     def test_morph_passes(self):
         def step(parameters, space, rng):
             return {**parameters, "a": parameters["a"] + 1}
 
-        space = self.screen.problem.space
-        assert check_sampler(lambda: Morph(space, self.screen, 1, 0, [step]), self.study, self.screen) == []
+        screen = Screen(replace(self.screen.problem, morphisms=(step,)), from_keywords())
+        assert check_sampler(lambda: Morph(screen, 1, 0), self.study, screen) == []
 
     def test_a_sampler_that_breaks_every_rule_is_told_so(self):
         class Wild:

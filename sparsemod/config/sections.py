@@ -1,7 +1,7 @@
 """The keys of a configuration. Each is one dataclass field: name, type, default, bounds and help stand here alone."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,25 @@ if TYPE_CHECKING:
     from sparsemod.problem import Problem
 
 
+SAMPLERS: Mapping[str, str] = MappingProxyType(
+    {
+        "sobol": "sparsemod.samplers.sobol:Sobol",
+        "bayes": "sparsemod.samplers.bayes:Bayes",
+        "morph": "sparsemod.samplers.morph:Morph",
+    }
+)
+"""Where the samplers are that a stage may name; each is called with (screen, epochs, seed)."""
+
+
 def _key(default: Any, help: str, **rules: Any) -> Any:
     """A configuration key: `at_least`, `at_most`, `one_of` bound its value; `or_own` lets the user name another."""
     return field(default=default, metadata={"help": help, **rules})
+
+
+def _sampler(default: str, stage: str) -> Any:
+    """Who proposes in a stage."""
+    help = f"proposes in the {stage} stage: {', '.join(SAMPLERS)}; or your own, `sampler(screen, epochs, seed)`"
+    return _key(default, help, one_of=tuple(SAMPLERS), or_own=True)
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,9 @@ class TrainSection:
     objectives: Names = _key(
         Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names; also: energy"
     )
+    sampler1: "str | Callable[..., Any]" = _sampler("sobol", "quasi-random")
+    sampler2: "str | Callable[..., Any]" = _sampler("bayes", "Gaussian-process")
+    sampler3: "str | Callable[..., Any]" = _sampler("morph", "morphism")
     batch_size: int = _key(1, "candidates proposed per Gaussian-process round; they run in parallel", at_least=1)
     quant_scheme: str = _key(
         "post",

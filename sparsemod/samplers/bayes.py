@@ -10,7 +10,7 @@ from sparsemod.samplers.acquisition import Acquisition, greedily
 from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import Parameters, SearchSpace
+from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Study
 
 _SOBOL, _RANDOM, _MUTATIONS = 32, 32, 96
@@ -23,18 +23,17 @@ class Bayes:
     """Candidates of largest expected hypervolume improvement.
 
     Args:
-        space: To search.
-        screen: Gives costs and refuses what does not fit.
+        screen: Of the problem; gives costs and refuses what does not fit.
         epochs: For each candidate.
         seed: Of the search.
     """
 
     name = "bayes"
 
-    def __init__(self, space: SearchSpace, screen: Screen, epochs: int, seed: int) -> None:
-        self._space, self._screen, self._epochs, self._seed = space, screen, epochs, seed
-        self._sobol = Sobol(space, screen, epochs, seed)
-        self._surrogate = Surrogate(space, screen)
+    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+        self._space, self._screen, self._epochs, self._seed = screen.problem.space, screen, epochs, seed
+        self._sobol = Sobol(screen, epochs, seed)
+        self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """The best candidates of a pool, one after the other, each knowing those before it as pending."""

@@ -1,15 +1,11 @@
 """Stage three: network morphisms of the front, chosen by the same acquisition; children inherit weights."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from sparsemod.cost.screen import Screen
-from sparsemod.problem import Morphism
 from sparsemod.samplers.acquisition import Acquisition, greedily
 from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study
 
 _POOL = 256
@@ -20,21 +16,17 @@ class Morph:
     """Children of the front of largest expected hypervolume improvement.
 
     Args:
-        space: Every child is a member.
-        screen: Gives costs and refuses what does not fit.
+        screen: Of the problem, whose morphisms are used; gives costs and refuses what does not fit.
         epochs: For each candidate.
         seed: Of the search.
-        morphisms: Small changes of a network.
     """
 
     name = "morph"
 
-    def __init__(
-        self, space: SearchSpace, screen: Screen, epochs: int, seed: int, morphisms: Sequence[Morphism]
-    ) -> None:
-        self._space, self._screen, self._epochs, self._seed = space, screen, epochs, seed
-        self._morphisms = tuple(morphisms)
-        self._surrogate = Surrogate(space, screen)
+    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+        self._space, self._screen, self._epochs, self._seed = screen.problem.space, screen, epochs, seed
+        self._morphisms = screen.problem.morphisms
+        self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """The best children, one after the other, each knowing those before it as pending."""
@@ -48,7 +40,7 @@ class Morph:
         pool = Pool(study, self._screen, self._epochs, self.name)
         for _ in range(_POOL):
             parent = parents[rng.integers(len(parents))]
-            morphism = self._morphisms[rng.integers(len(self._morphisms))]
+            morphism = self._morphisms[int(rng.integers(len(self._morphisms)))]
             child = morphism(parent.candidate.parameters, self._space, rng)
             if child is not None and self._space.contains(child):
                 pool.add([self._space.canonical(child)], parent.number)

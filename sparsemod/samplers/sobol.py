@@ -22,17 +22,16 @@ class Sobol:
     """Quasi-random candidates.
 
     Args:
-        space: To sample.
-        screen: Refuses what does not fit.
+        screen: Of the problem; refuses what does not fit.
         epochs: For each candidate.
         seed: Of the scrambling.
     """
 
     name = "sobol"
 
-    def __init__(self, space: SearchSpace, screen: Screen, epochs: int, seed: int) -> None:
-        self.space, self._screen, self._epochs = space, screen, epochs
-        self._engine = torch.quasirandom.SobolEngine(len(space), scramble=True, seed=seed)
+    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+        self._space, self._screen, self._epochs = screen.problem.space, screen, epochs
+        self._engine = torch.quasirandom.SobolEngine(len(self._space), scramble=True, seed=seed)
         self._feasible: list[dict[str, Value]] = []
         self._known: set[str] = set()
         self._exhausted = False
@@ -63,7 +62,7 @@ class Sobol:
         """
         found = self.feasible(n)
         if not found:
-            raise InputError(_why_nothing_fits(self.space, self._screen))
+            raise InputError(_why_nothing_fits(self._space, self._screen))
         return found
 
     def _extend_to(self, n: int) -> bool:
@@ -71,7 +70,7 @@ class Sobol:
         misses = 0
         while len(self._feasible) < n and not self._exhausted:
             for point in self._engine.draw(64).numpy():
-                parameters = self.space.from_unit(point)
+                parameters = self._space.from_unit(point)
                 key = identity(parameters)
                 if key not in self._known and self._may_fit(parameters):
                     self._feasible.append(parameters)

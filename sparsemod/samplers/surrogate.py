@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from sparsemod.cost.screen import Screen
-from sparsemod.space import SearchSpace
 from sparsemod.study import Candidate, Study
 
 if TYPE_CHECKING:
@@ -30,12 +29,11 @@ class Surrogate:
     """Predicts the error of candidates.
 
     Args:
-        space: Encodes the parameters.
-        screen: Gives the exact costs.
+        screen: Of the problem, whose space encodes the parameters; gives the exact costs.
     """
 
-    def __init__(self, space: SearchSpace, screen: Screen) -> None:
-        self._space, self._screen = space, screen
+    def __init__(self, screen: Screen) -> None:
+        self._space, self._screen = screen.problem.space, screen
         self._fitted: dict[tuple[int, ...], Mapping[str, torch.Tensor]] = {}
 
     def fit(self, study: Study, target: str) -> "Predictor":

@@ -20,6 +20,9 @@ TRAIN epochs1 1
 TRAIN epochs2 5
 TRAIN epochs3 10
 TRAIN objectives error, model_size, working_memory, latency
+TRAIN sampler1 sobol
+TRAIN sampler2 bayes
+TRAIN sampler3 morph
 TRAIN batch_size 1
 TRAIN quant_scheme post
 TRAIN qat_epochs 0

@@ -10,12 +10,15 @@ import torch
 from problems.searches import FORMULA, TINY, origins, results, searched
 
 from sparsemod.config import from_keywords
+from sparsemod.cost.screen import Screen
+from sparsemod.errors import InputError
 from sparsemod.evaluate import data_of, measure
 from sparsemod.graph import run
 from sparsemod.problem import load
 from sparsemod.results import load as load_study
 from sparsemod.results import stops
 from sparsemod.space import Parameters, SearchSpace, identity
+from sparsemod.study import Candidate, Study
 from sparsemod.train import error
 
 # --- stages ----------------------------------------------------------------------------------------------------------
@@ -64,6 +67,39 @@ def test_morphisms_without_a_front_say_why_they_end(tmp_path: Path) -> None:
 def test_morphism_stage_can_be_switched_off(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert origins(searched(tmp_path, r2=0, **changes)) == ["sobol"] * 4
     assert len(stops(tmp_path / "study")) == 2
+
+
+class Smallest:
+    """Proposes the smallest network that is not in the study."""
+
+    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+        self.epochs = epochs
+
+    def ask(self, study: Study, n: int) -> list[Candidate]:
+        first = study.next_number
+        return [
+            Candidate(first + place, {"width": first + place + 1, "depth": 1}, self.epochs, "mine")
+            for place in range(n)
+        ]
+
+
+def test_stage_may_have_a_sampler_of_ones_own(tmp_path: Path) -> None:
+    study = searched(tmp_path, sampler1=Smallest, sampler3="bayes", r1=3, r2=0, r3=1)
+    assert [trial.candidate.parameters["width"] for trial in study.trials[:3]] == [1, 2, 3]
+    assert origins(study) == ["Smallest"] * 3 + ["bayes"]
+    assert stops(tmp_path / "study")[0] == "Smallest: all rounds done"
+
+
+def test_own_sampler_may_be_named_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from sparsemod.samplers import Sobol as Thinned\n")
+    study = searched(tmp_path, sampler2=f"{tmp_path / 'mine.py'}:Thinned", r2=1, r3=0)
+    assert origins(study) == ["sobol"] * 4 + ["Thinned"] * 2
+
+
+def test_two_stages_of_one_sampler_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two stages use the sampler sobol; set the rounds of one of them to 0"):
+        searched(tmp_path, sampler2="sobol")
+    assert origins(searched(tmp_path, sampler2="sobol", r1=0, r3=0)) == ["sobol"] * 4
 
 
 def test_no_candidate_is_repeated_and_all_are_members(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ Acquire = Callable[[Study], Acquisition]
 
 @pytest.fixture
 def sobol(problem: Problem, screen: Screen) -> Sobol:
-    return Sobol(problem.space, screen, 5, 0)
+    return Sobol(screen, 5, 0)
 
 
 @pytest.fixture
 def acquire(problem: Problem, screen: Screen) -> Acquire:
-    return lambda study: Acquisition(study, Surrogate(problem.space, screen), screen)
+    return lambda study: Acquisition(study, Surrogate(screen), screen)
 
 
 def test_gain_ranks_candidates_as_the_hypervolume_that_they_will_add(
@@ -61,7 +61,7 @@ def test_best_has_the_smallest_predicted_error_where_nothing_is_to_be_gained(
     pool, acquisition = sobol.ask(study, 50), acquire(study)
     gain = acquisition.gain(pool)
     assert (gain == 0).all()
-    mean, _ = Surrogate(problem.space, screen).fit(study, "error")(pool)
+    mean, _ = Surrogate(screen).fit(study, "error")(pool)
     assert acquisition.best(pool, gain) is pool[int(np.argmin(mean))]
 
 
@@ -95,9 +95,9 @@ def test_pending_candidate_whose_builder_raises_is_left_out(
     screen = Screen(replace(problem, costs=sometimes), Config())
     grow(study, sobol, 12)
     pool = sobol.ask(study, 50)
-    before = Acquisition(study, Surrogate(problem.space, screen), screen).gain(pool)
+    before = Acquisition(study, Surrogate(screen), screen).gain(pool)
     study.propose(replace(pool[0], parameters={**pool[0].parameters, "rate": 1e-4}))
-    after = Acquisition(study, Surrogate(problem.space, screen), screen).gain(pool)
+    after = Acquisition(study, Surrogate(screen), screen).gain(pool)
     assert np.array_equal(before, after)
 
 
@@ -110,7 +110,7 @@ def test_front_counts_with_the_believed_error_not_with_a_lucky_one(
     for number, error in enumerate(np.linspace(0.3, 0.5, 30)):
         study.add(Trial(Candidate(number, parameters, 5, "sobol"), "complete", {"error": error, **costs}))
     again = [Candidate(30, parameters, 5, "bayes")]
-    mean, deviation = Surrogate(problem.space, screen).fit(study, "error")(again)
+    mean, deviation = Surrogate(screen).fit(study, "error")(again)
     scaled = np.array([[costs[name] / study.reference[name] for name in study.objectives[1:]]])
     measured = study.values(study.trials) / [study.reference[name] for name in study.objectives]
     beyond_luck = ExpectedImprovement(measured, error=0)(mean - np.log(study.reference["error"]), deviation, scaled)
@@ -162,10 +162,10 @@ def test_problem_without_costs_may_have_one_objective(problem: Problem) -> None:
     bare = replace(problem, costs=None)
     screen = Screen(bare, Config())
     study = Study(("error",), {}, {"error": 1.0})
-    for candidate in Sobol(bare.space, screen, 5, 0).ask(study, 4):
+    for candidate in Sobol(screen, 5, 0).ask(study, 4):
         study.add(Trial(candidate, "complete", {"error": 0.1 * (candidate.number + 1)}))
-    pool = Sobol(bare.space, screen, 5, 1).ask(study, 5)
-    acquisition = Acquisition(study, Surrogate(bare.space, screen), screen)
+    pool = Sobol(screen, 5, 1).ask(study, 5)
+    acquisition = Acquisition(study, Surrogate(screen), screen)
     assert acquisition.best(pool, acquisition.gain(pool)) in pool
 
 

@@ -17,12 +17,12 @@ Grow = Callable[[Study, Sampler, int], Study]
 
 @pytest.fixture
 def sobol(problem: Problem, screen: Screen) -> Sobol:
-    return Sobol(problem.space, screen, 5, 0)
+    return Sobol(screen, 5, 0)
 
 
 @pytest.fixture
 def bayes(problem: Problem, screen: Screen) -> Bayes:
-    return Bayes(problem.space, screen, 5, 0)
+    return Bayes(screen, 5, 0)
 
 
 def test_thirty_trials_beat_two_hundred_of_the_quasi_random_sequence(
@@ -35,8 +35,8 @@ def test_thirty_trials_beat_two_hundred_of_the_quasi_random_sequence(
         equal.add(trial)
     guided = []
     for seed in range(5):
-        first = grow(study.copy(), Sobol(problem.space, screen, 5, seed), 10)
-        guided.append(grow(first, Bayes(problem.space, screen, 5, seed), 20))
+        first = grow(study.copy(), Sobol(screen, 5, seed), 10)
+        guided.append(grow(first, Bayes(screen, 5, seed), 20))
     assert [len(each.completed()) for each in guided] == [30] * 5
     assert np.mean([each.hypervolume() for each in guided]) > 1.05 * random.hypervolume()
     assert min(each.hypervolume() for each in guided) > max(random.hypervolume(), 1.1 * equal.hypervolume())
@@ -56,7 +56,7 @@ def test_sequence_goes_on_while_no_trial_is_complete(study: Study, sobol: Sobol,
 
 def test_seed_decides(study: Study, problem: Problem, screen: Screen, sobol: Sobol, grow: Grow) -> None:
     grow(study, sobol, 8)
-    asked = [Bayes(problem.space, screen, 5, seed).ask(study, 2) for seed in (0, 1)]
+    asked = [Bayes(screen, 5, seed).ask(study, 2) for seed in (0, 1)]
     assert asked[0] != asked[1]
 
 
@@ -73,7 +73,7 @@ def test_space_smaller_than_the_budget_is_proposed_whole_and_then_nothing() -> N
         space, costs=lambda parameters: {"model_size": int(parameters["n"])}, objective=lambda candidate: {}
     )
     study = Study(("error", "model_size"), {}, {"error": 1.0, "model_size": 4.0})
-    bayes = Bayes(space, Screen(problem, Config()), 1, 0)
+    bayes = Bayes(Screen(problem, Config()), 1, 0)
     for number in range(2):
         [candidate] = bayes.ask(study, 1)
         study.add(Trial(candidate, "complete", {"error": 0.5 / (1 + number), "model_size": 1.0 + number}))
@@ -92,7 +92,7 @@ def test_candidate_whose_builder_raises_is_proposed_only_after_all_others() -> N
     problem = Problem(space, costs=sometimes, objective=lambda candidate: {})
     study = Study(("error", "model_size"), {}, {"error": 1.0, "model_size": 2.0})
     study.add(Trial(Candidate(0, {"n": 1}, 1, "sobol"), "complete", {"error": 0.5, "model_size": 1 / 9}))
-    asked = Bayes(space, Screen(problem, Config()), 1, 0).ask(study, 9)
+    asked = Bayes(Screen(problem, Config()), 1, 0).ask(study, 9)
     assert sorted(candidate.parameters["n"] for candidate in asked) == [2, 3, 4, 5, 6]
     assert asked[-1].parameters["n"] == 4
 

@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sparsemod.config import from_keywords
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import InputError
 from sparsemod.problem import Morphism, Problem
@@ -16,13 +18,18 @@ Make = Callable[..., Morph]
 
 @pytest.fixture
 def sobol(problem: Problem, screen: Screen) -> Sobol:
-    return Sobol(problem.space, screen, 5, 0)
+    return Sobol(screen, 5, 0)
 
 
 @pytest.fixture
 def make(problem: Problem, screen: Screen) -> Make:
     """A sampler of some morphisms; of all if none are named."""
-    return lambda *some: Morph(problem.space, screen, 10, 0, some or problem.morphisms)
+
+    def made(*some: Morphism) -> Morph:
+        own = replace(problem, morphisms=some or problem.morphisms)
+        return Morph(Screen(own, from_keywords(**screen.limits)), 10, 0)
+
+    return made
 
 
 def never(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> None:
@@ -86,8 +93,9 @@ def test_morphism_that_gives_nothing_new_that_fits_gives_no_children(
     assert make(morphism).ask(grow(study, sobol, 4), 2) == []
 
 
-def test_no_morphisms_no_children(study: Study, problem: Problem, screen: Screen, sobol: Sobol, grow: Grow) -> None:
-    assert Morph(problem.space, screen, 10, 0, ()).ask(grow(study, sobol, 4), 1) == []
+def test_no_morphisms_no_children(study: Study, problem: Problem, sobol: Sobol, grow: Grow) -> None:
+    none = Screen(replace(problem, morphisms=()), from_keywords())
+    assert Morph(none, 10, 0).ask(grow(study, sobol, 4), 1) == []
 
 
 def test_child_is_taken_in_canonical_form(study: Study, sobol: Sobol, make: Make, problem: Problem, grow: Grow) -> None:

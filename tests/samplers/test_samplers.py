@@ -16,9 +16,9 @@ Grow = Callable[[Study, Sampler, int], Study]
 Reload = Callable[[Study], Study]
 
 MAKERS: dict[str, Make] = {
-    "sobol": lambda screen, seed: Sobol(screen.problem.space, screen, 5, seed),
-    "bayes": lambda screen, seed: Bayes(screen.problem.space, screen, 5, seed),
-    "morph": lambda screen, seed: Morph(screen.problem.space, screen, 5, seed, screen.problem.morphisms),
+    "sobol": lambda screen, seed: Sobol(screen, 5, seed),
+    "bayes": lambda screen, seed: Bayes(screen, 5, seed),
+    "morph": lambda screen, seed: Morph(screen, 5, seed),
 }
 
 
@@ -35,7 +35,7 @@ def make(name: str) -> Make:
 @pytest.fixture
 def begun(study: Study, screen: Screen, grow: Grow) -> Study:
     """Eight trials, of which one failed and one was infeasible, and a pending candidate."""
-    sobol = Sobol(screen.problem.space, screen, 5, 0)
+    sobol = Sobol(screen, 5, 0)
     grow(study, sobol, 8)
     failed, infeasible, pending = sobol.ask(study, 3)
     study.add(Trial(failed, "failed", reason="out of memory"))
@@ -78,7 +78,7 @@ def test_fresh_sampler_on_a_reloaded_study_goes_on_alike(
 ) -> None:
     """Also around the trials 10 and 20, at which the surrogate is fitted anew."""
     screen = new_screen()
-    grow(study, Sobol(screen.problem.space, screen, 5, 0), 5)
+    grow(study, Sobol(screen, 5, 0), 5)
     lasting = make(screen, 0)
     for size in range(5, 23):
         if size in (5, 9, 10, 11, 19, 20, 21):

@@ -20,7 +20,7 @@ def costs(parameters: Parameters) -> Mapping[str, float]:
 
 def sampler(space: SearchSpace = NUMBERS, seed: int = 0, **limits: float) -> Sobol:
     problem = Problem(space, costs=costs, objective=lambda candidate: {"error": 0.5})
-    return Sobol(space, Screen(problem, from_keywords(**limits)), 3, seed)
+    return Sobol(Screen(problem, from_keywords(**limits)), 3, seed)
 
 
 def study() -> Study:
@@ -122,7 +122,7 @@ def test_space_without_any_network_is_refused_with_a_reason() -> None:
 
     problem = Problem(NUMBERS, costs=never, objective=lambda candidate: {"error": 0.5})
     with pytest.raises(InputError) as caught:
-        Sobol(NUMBERS, Screen(problem, Config()), 1, 0).require(1)
+        Sobol(Screen(problem, Config()), 1, 0).require(1)
     assert str(caught.value).splitlines()[1] == (
         "  100% of the samples make no network, such as: b1: pooling by 4 is larger than its 2 x 2 input"
     )
@@ -134,7 +134,7 @@ def test_candidate_whose_builder_raises_is_proposed_to_fail_in_its_own_trial() -
 
     space = SearchSpace({"n": Int(1, 3)})
     problem = Problem(space, costs=sometimes, objective=lambda candidate: {"error": 0.5})
-    asked = Sobol(space, Screen(problem, Config()), 1, 0).ask(study(), 5)
+    asked = Sobol(Screen(problem, Config()), 1, 0).ask(study(), 5)
     assert sorted(candidate.parameters["n"] for candidate in asked) == [1, 2, 3]
 
 

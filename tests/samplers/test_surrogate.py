@@ -17,12 +17,12 @@ Grow = Callable[[Study, Sampler, int], Study]
 
 @pytest.fixture
 def surrogate(problem: Problem, screen: Screen) -> Surrogate:
-    return Surrogate(problem.space, screen)
+    return Surrogate(screen)
 
 
 @pytest.fixture
 def sobol(problem: Problem, screen: Screen) -> Sobol:
-    return Sobol(problem.space, screen, 5, 0)
+    return Sobol(screen, 5, 0)
 
 
 def truth(problem: Problem, candidates: list[Candidate]) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_trials_without_a_score_are_left_out(
     before = surrogate.fit(study, "error")(unseen)
     study.add(Trial(unseen[0], "failed", reason="out of memory"))
     study.propose(unseen[1])
-    after = Surrogate(problem.space, screen).fit(study, "error")(unseen)
+    after = Surrogate(screen).fit(study, "error")(unseen)
     assert np.array_equal(before, after)
 
 
@@ -102,7 +102,7 @@ def test_prediction_follows_from_the_study_alone(
     for _ in range(size):
         grow(study, sobol, 1)
         lasting = surrogate.fit(study, "error")
-    assert np.array_equal(lasting(unseen), Surrogate(problem.space, screen).fit(study, "error")(unseen))
+    assert np.array_equal(lasting(unseen), Surrogate(screen).fit(study, "error")(unseen))
 
 
 def test_hyperparameters_are_fitted_at_every_tenth_trial(
@@ -149,4 +149,4 @@ def test_epochs_of_all_ancestors_count(study: Study, surrogate: Surrogate) -> No
 def test_cost_of_zero_has_a_logarithm_too(study: Study, problem: Problem) -> None:
     free = replace(problem, costs=lambda parameters: {"model_size": 0.0})
     candidate = Candidate(0, {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}, 5, "test")
-    assert np.isfinite(Surrogate(problem.space, Screen(free, Config())).rows(study, [candidate])).all()
+    assert np.isfinite(Surrogate(Screen(free, Config())).rows(study, [candidate])).all()
