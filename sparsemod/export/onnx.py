@@ -6,8 +6,8 @@ This is the QDQ form, in which importers recognise integer operators. Weights, b
 of the network that was scored; nothing is calibrated again. A float network is the same file without the pairs.
 
 The specification rounds halves to even and `graph.run` rounds them up, so that an activation may be one step apart:
-`onnx_check` compares. The state of a recurrent layer is rounded where it leaves the layer, not where it is fed back.
-Zeros of a pruned layer are written out, because ONNX has no sparse weights that importers read.
+`onnx_check` compares. A recurrent layer, which would add such steps up, is a Scan of its integer formulas instead: see
+`onnx_recurrent`. Zeros of a pruned layer are written out, because ONNX has no sparse weights that importers read.
 """
 
 from pathlib import Path

@@ -22,19 +22,37 @@ class Draft:
         nodes: In execution order.
         constants: Weights, biases, scales and zero points.
         kept: Name of the tensor in which each activation is kept: int8, or float where the network is float.
+        numbers: Type of the numbers in formulas.
     """
 
     graph: Graph
     nodes: "list[onnx.NodeProto]" = field(default_factory=list)
     constants: "list[onnx.TensorProto]" = field(default_factory=list)
     kept: dict[int, str] = field(default_factory=dict)
+    numbers: torch.dtype = torch.float32
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Adds a node of one output, and returns the output's name."""
+        return self.several(kind, inputs, [output], **attributes)[0]
+
+    def several(self, kind: str, inputs: Sequence[str], outputs: list[str], **attributes: Any) -> list[str]:
+        """Adds a node of several outputs, and returns their names."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs
+
+    def step(self, name: str, kind: str, *inputs: str | float | Tensor, **attributes: Any) -> str:
+        """Adds one step of a formula, and returns the name of its result; numbers in it become constants."""
+        result = f"{name}.{kind.lower()}_{len(self.nodes)}"
+        names = [
+            value if isinstance(value, str) else self.constant(f"{result}.{place}", self._number(value))
+            for place, value in enumerate(inputs)
+        ]
+        return self.node(kind, names, result, **attributes)
+
+    def _number(self, value: float | Tensor) -> Tensor:
+        return value if isinstance(value, Tensor) else torch.tensor(value, dtype=self.numbers)
 
     def constant(self, name: str, values: Tensor) -> str:
         """Adds a constant, and returns its name."""

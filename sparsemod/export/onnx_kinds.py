@@ -7,14 +7,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 
 from sparsemod.export.onnx_draft import Draft
+from sparsemod.export.onnx_recurrent import recurrent
 from sparsemod.graph import Operator
 from sparsemod.graph.normalization import fraction_bits
-from sparsemod.graph.recurrence import STATE_SCALE, row_biases
 
 
 def _convolution(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
@@ -54,50 +53,6 @@ def _parameters(draft: Draft, name: str, operator: Operator) -> list[str]:
     return found
 
 
-_ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
-"""Where PyTorch has the gates of ONNX: of an LSTM input, output, forget and cell; of a GRU update, reset and new."""
-
-
-def _recurrent(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
-    """LSTM or GRU in real numbers, whose output alone goes through eight bits; see `onnx_check` for what that costs."""
-    units, reverse, last = (operator.options[key][0] for key in ("units", "reverse", "last"))
-    x = draft.node("Transpose", inputs, f"{name}.steps", perm=(1, 0, 2))
-    settings: dict[str, Any] = {"hidden_size": units, "direction": "reverse" if reverse else "forward"}
-    settings |= {"linear_before_reset": 1} if operator.kind == "gru" else {}
-    states = draft.node(operator.kind.upper(), [x, *_gates(draft, name, operator)], f"{name}.states", **settings)
-    flat = draft.node("Squeeze", [states, draft.constant(f"{name}.one", torch.tensor([1]))], f"{name}.squeezed")
-    if not last:
-        return draft.node("Transpose", [flat], f"{name}.result", perm=(1, 0, 2))
-    step = draft.constant(f"{name}.last", torch.tensor(0 if reverse else -1))
-    return draft.node("Gather", [flat, step], f"{name}.result", axis=0)
-
-
-def _gates(draft: Draft, name: str, operator: Operator) -> list[str]:
-    """Weights of input and state, and biases if there are any, gate by gate; the first axis is that of directions."""
-    assert operator.weight is not None
-    units, kind, scale = operator.options["units"][0], operator.kind, operator.weight_scale
-    features = operator.weight.shape[1] - units
-    order = torch.arange(len(operator.weight)).reshape(units, -1).t()[list(_ONNX_GATES[kind])].flatten()
-    scales = (None, None) if scale is None else scale[order].unbind(1)
-    first, found = draft.constant(f"{name}.first", torch.tensor([0])), []
-    parts = operator.weight[order].split([features, units], 1)
-    for what, part, one in zip(("input", "state"), parts, scales, strict=True):
-        real = draft.parameter(f"{name}.{what}", part, one)
-        found.append(draft.node("Unsqueeze", [real, first], f"{name}.{what}.directions"))
-    if operator.bias is not None:
-        source = draft.graph.activations[operator.inputs[0]].scale
-        biases = [bias[order] for bias in row_biases(kind, operator.bias)]
-        sums = [None if one is None else one.double() * unit
-                for one, unit in zip(scales, (source, STATE_SCALE), strict=True)]  # fmt: skip
-        names = [
-            draft.parameter(f"{name}.{what}_bias", bias, None if operator.multiplier is None else unit)
-            for what, bias, unit in zip(("input", "state"), biases, sums, strict=True)
-        ]
-        bias = draft.node("Concat", names, f"{name}.bias", axis=0)
-        found.append(draft.node("Unsqueeze", [bias, first], f"{name}.bias.directions"))
-    return found
-
-
 def _embedding(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
     assert operator.weight is not None
     scale = None if operator.weight_scale is None else operator.weight_scale[0]
@@ -114,7 +69,7 @@ def _embedding(draft: Draft, name: str, operator: Operator, inputs: Sequence[str
 def _layer_norm(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
     """From its parts: the operator of that name is of opset 17."""
     assert operator.weight is not None and operator.bias is not None
-    shape, scale, step = operator.options["shape"], operator.weight_scale, partial(_step, draft, name)
+    shape, scale, step = operator.options["shape"], operator.weight_scale, partial(draft.step, name)
     axes = range(-len(shape), 0)
     centred = step("Sub", inputs[0], step("ReduceMean", inputs[0], axes=axes))
     variance = step("ReduceMean", step("Mul", centred, centred), axes=axes)
@@ -206,21 +161,11 @@ def _upsample(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]
 
 
 def _function(draft: Draft, name: str, operator: Operator, inputs: Sequence[str]) -> str:
-    return FUNCTIONS[operator.function](partial(_step, draft, name), inputs[0], *operator.arguments)
-
-
-def _step(draft: Draft, name: str, kind: str, *inputs: str | float, **attributes: float | Sequence[int]) -> str:
-    """One step of a formula; numbers in it become constants."""
-    result = f"{name}.{kind.lower()}_{len(draft.nodes)}"
-    names = [
-        value if isinstance(value, str) else draft.constant(f"{result}.{place}", torch.tensor(value))
-        for place, value in enumerate(inputs)
-    ]
-    return draft.node(kind, names, result, **attributes)
+    return FUNCTIONS[operator.function](partial(draft.step, name), inputs[0], *operator.arguments)
 
 
 Step = Callable[..., str]
-"""`_step` of one draft: adds an operator, and returns the name of its result."""
+"""`Draft.step` of one draft and name: adds an operator, and returns the name of its result."""
 
 
 def _hardsigmoid(step: Step, x: str) -> str:
@@ -267,8 +212,8 @@ KINDS: Mapping[str, Kind] = {
     "conv": _convolution,
     "depthwise": _convolution,
     "linear": _linear,
-    "lstm": _recurrent,
-    "gru": _recurrent,
+    "lstm": recurrent,
+    "gru": recurrent,
     "embedding": _embedding,
     "layer_norm": _layer_norm,
     "max_pool": _max_pool,

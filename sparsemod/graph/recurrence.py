@@ -45,7 +45,8 @@ STATE_SCALE = 2.0**-7
 GATE_SCALE = 2.0**-12
 """Real value of one step of a state, and of what goes into a gate."""
 
-_LARGEST = 2**27
+LARGEST = 2**27
+"""The most that goes into a gate from the input or from the state, up and down."""
 
 TANH = torch.floor(2.0**15 * torch.tanh(torch.arange(257, dtype=torch.float64) / 32) + 0.5).clamp(max=2**15 - 1).int()
 """What the curves of all recurrent layers are read off, (257,)."""
@@ -99,7 +100,7 @@ class Cell:
         """Sums of products in steps of a gate: (..., gates * H) -> (..., H, gates)."""
         shift = self.shift[:, part].long()
         found = ((sums.long() + bias) * self.multiplier[:, part].long() + (1 << (shift - 1))) >> shift
-        return found.clamp_(-_LARGEST, _LARGEST).reshape(*sums.shape[:-1], self.units, -1)
+        return found.clamp_(-LARGEST, LARGEST).reshape(*sums.shape[:-1], self.units, -1)
 
 
 def row_biases(kind: str, bias: Tensor) -> tuple[Tensor, Tensor]:
