@@ -67,7 +67,8 @@ def evaluate(candidate: Candidate, config: Config, weights: Weights | None = Non
     try:
         problem = problem_of(config)
         if problem.objective is not None:
-            return Outcome(ended("complete", _checked(problem.objective(candidate), config)))
+            known = {} if problem.costs is None else problem.costs(candidate.parameters)
+            return Outcome(ended("complete", _checked({**known, **problem.objective(candidate)}, config)))
         score, trained, graph = _score(problem, candidate, config, weights)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
@@ -107,9 +108,10 @@ def _score(
     tune = _tuning(problem, data, parameters, config.train.qat_epochs, rng, collate)
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
+    costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate)
-    score = _checked({"error": wrong, **measure(graph, config), **own}, config)
-    misfit = over_limits(score, config.limits())
+    score = _checked({"error": wrong, **costs}, config)
+    misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")
     return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
@@ -159,6 +161,12 @@ def _checked(score: Score, config: Config) -> Score:
     wrong = {name: value for name, value in score.items() if not math.isfinite(value)}
     if wrong:
         raise InputError(f"the score is not finite: {wrong}")
+    negative = [f"{name} is {score[name]:g}" for name in config.train.objectives if score[name] < 0]
+    if negative:
+        raise InputError(
+            f"objectives are minimised towards 0 and must not be negative, but {', '.join(negative)}; return what is "
+            "lost, such as 1 - accuracy"
+        )
     return {name: float(value) for name, value in score.items()}
 
 

@@ -21,7 +21,7 @@ from sparsemod.execute import abandon, open_executor, workers
 from sparsemod.locate import locate
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
-from sparsemod.samplers import Sampler, Sobol, uncertain_objective
+from sparsemod.samplers import Sampler, Sobol
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     problem = problem_of(config)
     screen = _screen(problem, config)
     stages = _stages(screen, config)
-    record = Record(config.study_folder(), config, problem.space, lambda: _header(stages, screen, config))
+    record = Record(config.study_folder(), config, problem.space, lambda: _header(screen, config))
     try:
         _Search(config, record, stages, watch or (lambda progress: None)).run()
         delete_models_off_front(record.study, record.folder)
@@ -160,21 +160,33 @@ def _named(sampler: str | Callable[..., Sampler], folder: Path) -> tuple[str, Ca
     return (sampler if sampler in SAMPLERS else place.rpartition(":")[2]), locate(place, folder)
 
 
-def _header(stages: Sequence[Stage], screen: Screen, config: Config) -> dict[str, Any]:
+def _header(screen: Screen, config: Config) -> dict[str, Any]:
     """What a study is judged by, fixed when it begins: the reference point is the limits, or what is usual."""
-    sobol = Sobol(screen, config.train.epochs1, config.train.seed)
+    train = config.train
+    sobol = Sobol(screen, train.epochs1, train.seed)
     samples = [parameters for parameters in sobol.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
     usual = [screen.costs(parameters) for parameters in samples]
-    if usual and any(stage.candidates for stage in stages[1:]):
-        uncertain_objective(config.train.objectives, usual[0])  # what they cannot model is said before any training
-    known = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
-    reference = known | screen.limits | {"error": config.train.max_error}
+    if usual and screen.problem.objective is None:
+        _require_known(train.objectives, usual[0])
+    largest = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
+    reference = largest | screen.limits | {"error": train.max_error}
+    hard = {} if "error" in train.objectives or train.max_error == 1 else {"error": train.max_error}
     return {
-        "objectives": list(config.train.objectives),
-        "limits": screen.limits,
-        "reference": {name: reference.get(name, 1.0) or 1.0 for name in config.train.objectives},
-        "seed": config.train.seed,
+        "objectives": list(train.objectives),
+        "limits": screen.limits | hard,
+        "reference": {name: reference[name] for name in train.objectives if reference.get(name)},
+        "seed": train.seed,
     }
+
+
+def _require_known(objectives: Sequence[str], costs: Mapping[str, float]) -> None:
+    """Refuses, before any training, to minimise what nothing will measure."""
+    strange = [name for name in objectives if name not in ("error", *costs)]
+    if strange:
+        raise InputError(
+            f"objectives: nothing gives {', '.join(strange)}; a trained network has error, {', '.join(costs)}. Let the "
+            "problem's `costs` give it, or an `objective` of your own"
+        )
 
 
 class _Search:
@@ -319,7 +331,7 @@ class _Search:
         return f"hypervolume grew by less than {train.tolerance:g} in {train.patience} rounds"
 
     def _hypervolume(self, trials: Sequence[Trial]) -> float:
-        study = Study(self._study.objectives, self._study.limits, self._study.reference)
+        study = Study(self._study.objectives, self._study.limits, self._study.reference_point())
         for trial in trials:
             study.add(trial)
         return study.hypervolume()

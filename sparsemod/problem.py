@@ -1,7 +1,7 @@
 """`Problem`: everything the user brings, as one object."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Problem:
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
+        limits: Hard upper limits by name, beside those of the device. What `costs` gives is never proposed beyond its
+            limit; what only an evaluation tells is learned.
     """
 
     space: SearchSpace
@@ -60,6 +62,7 @@ class Problem:
     train: Callable[..., None] | None = None
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
+    limits: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         space: SearchSpace | AxSearchSpace = self.space

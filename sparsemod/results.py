@@ -202,7 +202,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
     return {
         "objectives": [column(name) for name in study.objectives],
         "limits": {column(name): limit for name, limit in study.limits.items()},
-        "reference": {column(name): value for name, value in study.reference.items()},
+        "reference": {column(name): value for name, value in study.reference_point().items()},
         "hypervolume": study.hypervolume(),
         "front": [
             {

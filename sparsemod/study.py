@@ -24,6 +24,10 @@ RAM), latency (ms), energy (mJ, where the power is known), macs, params and nnz 
 returns. All objectives are minimised."""
 
 
+_TELLING = 10
+"""Completed trials that tell what values an objective takes."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What to evaluate.
@@ -75,7 +79,8 @@ class Study:
     Attributes:
         objectives: Names of the minimised figures, M.
         limits: Hard upper limits by name.
-        reference: The worst value of each objective that still counts for the hypervolume.
+        reference: The worst value of each objective that still counts for the hypervolume, where it is given; see
+            `reference_point`.
         seed: Of the search.
         trials: In the order in which they ended.
         pending: Candidates proposed whose trial has not ended, in order.
@@ -176,13 +181,22 @@ class Study:
         chosen = [index for index, keep in enumerate(non_dominated(values)) if keep]
         return [trials[index] for index in sorted(chosen, key=lambda index: (*values[index], trials[index].number))]
 
+    def reference_point(self) -> dict[str, float]:
+        """The worst value of each objective that still counts; where none is given, the largest of the first trials."""
+        first = self.completed()[:_TELLING]
+        point = {}
+        for name in self.objectives:
+            seen = [] if name in self.reference else [trial.score[name] for trial in first]
+            point[name] = self.reference.get(name, max(seen, default=0) or 1.0)
+        return point
+
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Share of the box between zero and the reference point that the front dominates.
 
         Args:
             reference: Worst value that counts, per objective; the study's own if not given.
         """
-        point = self.reference if reference is None else reference
+        point = self.reference_point() if reference is None else reference
         missing = [name for name in self.objectives if name not in point]
         if missing:
             raise InputError(f"hypervolume needs a reference value for {', '.join(missing)}")

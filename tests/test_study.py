@@ -138,9 +138,14 @@ def test_hypervolume_is_a_share_of_the_box_of_the_reference() -> None:
     assert study.hypervolume({"error": 0.5, "model_size": 120}) == pytest.approx(0.5 * 0.5)
 
 
-def test_hypervolume_without_a_reference_names_what_is_missing() -> None:
-    with pytest.raises(InputError, match="hypervolume needs a reference value for model_size"):
-        study_of(reference={"error": 1}).hypervolume()
+def test_reference_that_is_not_given_is_the_largest_value_of_the_first_ten_trials() -> None:
+    study = study_of(*[(0.1, 10.0 + size) for size in range(12)], reference={"error": 1})
+    assert study.reference_point() == {"error": 1, "model_size": 19}
+    assert study.hypervolume() == pytest.approx(0.9 * 9 / 19)
+    assert study_of(reference={}).reference_point() == {"error": 1, "model_size": 1}
+
+
+def test_hypervolume_with_a_reference_of_ones_own_names_what_is_missing() -> None:
     with pytest.raises(InputError, match="for error, model_size"):
         study_of().hypervolume({})
 

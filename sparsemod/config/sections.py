@@ -79,7 +79,11 @@ class TrainSection:
         0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0
     )
     max_error: float = _key(
-        1.0, "errors from here on count nothing: the reference point of the hypervolume", above=0, at_most=1
+        1.0,
+        "errors from here on count nothing: the reference point of the hypervolume; a hard limit where the error is no "
+        "objective: `objectives = model_size` finds the smallest network of at most this error",
+        above=0,
+        at_most=1,
     )
     seed: int = _key(0, "of every random number of the search", at_least=0, at_most=2**32 - 1)
     tolerance: float = _key(

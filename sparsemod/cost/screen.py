@@ -46,7 +46,7 @@ class Screen:
         self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0
     ) -> None:
         self.problem = problem
-        self.limits = config.limits()
+        self.limits = {**config.limits(), **problem.limits}
         self._device = config.target()
         _require_power(problem, config, self._device)
         self._scheme = config.train.quant_scheme
@@ -82,6 +82,13 @@ class Screen:
         except Infeasible as reason:
             return str(reason)
         return over_limits(costs, self.limits)
+
+    def fits(self, parameters: Parameters) -> bool:
+        """Whether the problem's own code makes a network of a candidate, and it is within the limits."""
+        try:
+            return self.misfit(parameters) is None
+        except BuilderError:
+            return False
 
     def can_build(self, parameters: Parameters) -> bool:
         """Whether the problem's own code works for a candidate, be it within the limits or not."""

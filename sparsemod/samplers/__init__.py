@@ -1,20 +1,18 @@
 """Samplers: objects with `ask(study, n)` that propose candidates.
 
 What a sampler proposes is a pure function of the study and its seed: it keeps nothing but caches, so a resumed study
-goes on as if it had never stopped. Proposals of one call see the ones before them, so that asking for two is asking
-twice.
+goes on as if it had never stopped. Proposals of one call know the ones before them.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from sparsemod.samplers.acquisition import uncertain_objective
 from sparsemod.samplers.bayes import Bayes
 from sparsemod.samplers.morph import Morph
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.study import Candidate, Study
 
-__all__ = ["Bayes", "Morph", "Sampler", "Sobol", "uncertain_objective"]
+__all__ = ["Bayes", "Morph", "Sampler", "Sobol"]
 
 
 class Sampler(Protocol):

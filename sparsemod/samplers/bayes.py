@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparsemod.cost.screen import Screen
-from sparsemod.samplers.acquisition import Acquisition, greedily
+from sparsemod.samplers.acquisition import Acquisition
 from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.samplers.surrogate import Surrogate
@@ -36,29 +36,29 @@ class Bayes:
         self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
-        """The best candidates of a pool, one after the other, each knowing those before it as pending."""
-        return greedily(study, n, self._propose)
+        """The best candidates of a pool, each knowing those before it; the Sobol sequence where there are no more."""
+        asked = self._best(study, n) if study.completed() else []
+        ahead = study.copy()
+        for candidate in asked:
+            ahead.propose(candidate)
+        rest = self._sobol.ask(ahead, n - len(asked))
+        return asked + [replace(candidate, origin=self.name) for candidate in rest]
 
-    def _propose(self, study: Study) -> Candidate | None:
-        if not study.completed():
-            return self._next_sobol(study)
+    def _best(self, study: Study, n: int) -> list[Candidate]:
         rng = np.random.default_rng([self._seed, study.next_number])
         acquisition = Acquisition(study, self._surrogate, self._screen)
-        parents = study.pareto_front() or study.completed()
+        parents = [trial.candidate for trial in study.pareto_front() or study.completed()]
         pool = Pool(study, self._screen, self._epochs, self.name)
-        pool.add(self._sobol.feasible(_SOBOL))
-        pool.add(self._space.sample(rng) for _ in range(_RANDOM))
-        pool.add(self._mutations([trial.candidate for trial in parents], _MUTATIONS, rng))
+        pool.add("of the Sobol sequence", self._sobol.feasible(_SOBOL))
+        pool.add("random", (self._space.sample(rng) for _ in range(_RANDOM)))
+        pool.add("mutations of the front", self._mutations(parents, _MUTATIONS, rng))
         gain = acquisition.gain(pool.candidates)
         for _ in range(_LOCAL_ROUNDS):
-            order = np.argsort(-gain, kind="stable")
-            pool.add(self._mutations([pool.candidates[index] for index in order[:_BEST]], _LOCAL, rng))
+            best = np.argsort(-gain, kind="stable")[: max(_BEST, n)]
+            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n, rng)
+            pool.add("mutations of the best", found)
             gain = np.concatenate([gain, acquisition.gain(pool.candidates[len(gain) :])])
-        return acquisition.best(pool.candidates, gain) or self._next_sobol(study)
-
-    def _next_sobol(self, study: Study) -> Candidate | None:
-        asked = self._sobol.ask(study, 1)
-        return replace(asked[0], origin=self.name) if asked else None
+        return acquisition.choose(pool, gain, n)
 
     def _mutations(self, parents: Sequence[Candidate], n: int, rng: np.random.Generator) -> list[Parameters]:
         if not parents:

@@ -3,13 +3,13 @@
 import numpy as np
 
 from sparsemod.cost.screen import Screen
-from sparsemod.samplers.acquisition import Acquisition, greedily
+from sparsemod.samplers.acquisition import Acquisition
 from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.study import Candidate, Study
 
 _POOL = 256
-"""Morphisms tried for each proposal."""
+"""Morphisms tried."""
 
 
 class Morph:
@@ -29,22 +29,17 @@ class Morph:
         self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
-        """The best children, one after the other, each knowing those before it as pending."""
-        return greedily(study, n, self._propose)
-
-    def _propose(self, study: Study) -> Candidate | None:
+        """The best children, each knowing those before it."""
         parents = study.pareto_front()
         if not parents or not self._morphisms:
-            return None
+            return []
         rng = np.random.default_rng([self._seed, study.next_number])
         pool = Pool(study, self._screen, self._epochs, self.name)
-        for _ in range(_POOL):
+        for _ in range(max(_POOL, 4 * n)):
             parent = parents[rng.integers(len(parents))]
             morphism = self._morphisms[int(rng.integers(len(self._morphisms)))]
             child = morphism(parent.candidate.parameters, self._space, rng)
             if child is not None and self._space.contains(child):
-                pool.add([self._space.canonical(child)], parent.number)
-        if not pool.candidates:
-            return None
+                pool.add("children of the front", [self._space.canonical(child)], parent.number)
         acquisition = Acquisition(study, self._surrogate, self._screen)
-        return acquisition.best(pool.candidates, acquisition.gain(pool.candidates))
+        return acquisition.choose(pool, acquisition.gain(pool.candidates), n)

@@ -23,13 +23,22 @@ class Pool:
     def __init__(self, study: Study, screen: Screen, epochs: int, origin: str) -> None:
         self._number, self._screen, self._epochs, self._origin = study.next_number, screen, epochs, origin
         self._seen = {identity(candidate.parameters) for candidate in study.candidates}
+        self._sources: dict[str, tuple[int, int]] = {}
         self.candidates: list[Candidate] = []
 
-    def add(self, many: Iterable[Parameters], parent: int | None = None) -> None:
+    def __str__(self) -> str:
+        """Its size, and how many of what each source gave are new and fit."""
+        sources = [f"{kept} of {given} {source}" for source, (kept, given) in self._sources.items()]
+        return f"{len(self.candidates)} ({', '.join(sources)})"
+
+    def add(self, source: str, many: Iterable[Parameters], parent: int | None = None) -> None:
         """Adds candidates, given by their parameters in canonical form."""
+        kept, given = self._sources.get(source, (0, 0))
         for parameters in many:
             key = identity(parameters)
-            fits = key not in self._seen and self._screen.can_build(parameters) and not self._screen.misfit(parameters)
-            if fits:
+            given += 1
+            if key not in self._seen and self._screen.fits(parameters):
                 self.candidates.append(Candidate(self._number, parameters, self._epochs, self._origin, parent))
+                kept += 1
             self._seen.add(key)
+        self._sources[source] = kept, given

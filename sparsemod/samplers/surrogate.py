@@ -1,9 +1,15 @@
-"""Gaussian process on the logarithm of the one objective that is not known beforehand, the error.
+"""Gaussian process on a figure that is not known beforehand, such as the error.
 
-Inputs: the encoded parameters, the logarithm of the exact costs, the logarithm of the epochs. Hyperparameters are
-fitted from scratch on the first 10, 20, 30, ... trials and kept in between, so that they follow from the study alone.
+Inputs: the encoded parameters (those that do not exist at one value), the logarithm of the exact costs, of the epochs
+that the weights have seen, and of the error of the parent that they are inherited from. Hyperparameters, the noise
+among them, are fitted from scratch on the first 10, 20, 30, ... trials and kept in between, so that they follow from
+the study alone.
+
+The error is modelled by its logarithm. So is any other figure that is always positive, if its logarithm is spread more
+evenly than itself: has the smaller skewness.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,54 +40,83 @@ class Surrogate:
 
     def __init__(self, screen: Screen) -> None:
         self._space, self._screen = screen.problem.space, screen
-        self._fitted: dict[tuple[int, ...], Mapping[str, torch.Tensor]] = {}
+        self._fitted: dict[str, tuple[tuple[int, ...], Mapping[str, torch.Tensor]]] = {}
 
     def fit(self, study: Study, target: str) -> "Predictor":
         """The posterior given all completed trials.
 
         Args:
             study: At least one trial is complete.
-            target: Name of the uncertain objective.
+            target: Name of a figure that is not known beforehand.
         """
         trials = study.completed()
-        x = torch.as_tensor(np.stack([self._row(study, trial.candidate) for trial in trials]))
-        log_error = np.log([max(trial.score[target], _FLOOR) for trial in trials])
-        y = torch.as_tensor((log_error - log_error.mean()) / _spread(log_error)).unsqueeze(-1)
+        x = torch.as_tensor(self.rows(study, [trial.candidate for trial in trials]))
+        values = np.array([trial.score[target] for trial in trials])
+        logarithmic = target == "error" or _better_as_logarithm(values)
+        values = np.log(np.maximum(values, _FLOOR)) if logarithmic else values
         first = len(trials) // _REFIT * _REFIT or len(trials)
         key = tuple(trial.number for trial in trials[:first])
-        if key not in self._fitted:
-            start = log_error[:first]
-            scaled = torch.as_tensor((start - start.mean()) / _spread(start)).unsqueeze(-1)
-            self._fitted = {key: _hyperparameters(x[:first], scaled)}
-        return Predictor(self, study, _conditioned(x, y, self._fitted[key]), log_error)
+        if self._fitted.get(target, ((), {}))[0] != key:
+            self._fitted[target] = key, _hyperparameters(x[:first], _scaled(values[:first]))
+        return Predictor(self, study, x, values, self._fitted[target][1], logarithmic)
 
     def rows(self, study: Study, candidates: Sequence[Candidate]) -> Array:
-        """Model inputs, (P, D + costs + 1)."""
+        """Model inputs, (P, D + costs + 2)."""
         return np.stack([self._row(study, candidate) for candidate in candidates])
 
     def _row(self, study: Study, candidate: Candidate) -> Array:
-        costs = self._screen.costs(candidate.parameters)
-        known = [name for name in study.objectives if name in costs]
-        logs = [np.log(max(costs[name], 1e-9) / study.reference[name]) / 5 for name in known]
-        epochs = np.log(_lineage(study, candidate)) / 5
-        return np.concatenate([self._space.encode(candidate.parameters), logs, [epochs]])
+        costs, reference = self._screen.costs(candidate.parameters), study.reference_point()
+        logs = [np.log(max(costs[name], 1e-9) / reference[name]) / 5 for name in study.objectives if name in costs]
+        history = [np.log(_lineage(study, candidate)) / 5, _inherited(study, candidate)]
+        return np.concatenate([self._space.encode(candidate.parameters), logs, history])
 
 
 class Predictor:
-    """Posterior of the log error at a given state of the study."""
+    """Posterior of a figure at a given state of the study.
 
-    def __init__(self, surrogate: Surrogate, study: Study, model: "SingleTaskGP", log_error: Array) -> None:
-        self._surrogate, self._study, self._model = surrogate, study, model
-        self._mean, self._spread = log_error.mean(), _spread(log_error)
+    Args:
+        surrogate: Gives the inputs of the model.
+        study: As it is.
+        x: Inputs of the model that were seen, (T, D).
+        values: The figure there, or its logarithm, (T,).
+        hyperparameters: Of the model.
+        logarithmic: Whether the values are logarithms.
+    """
+
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        study: Study,
+        x: torch.Tensor,
+        values: Array,
+        hyperparameters: Mapping[str, torch.Tensor],
+        logarithmic: bool,
+    ) -> None:
+        self._surrogate, self._study, self.logarithmic = surrogate, study, logarithmic
+        self._x, self._y, self._hyperparameters = x, _scaled(values), hyperparameters
+        self._mean, self._spread = values.mean(), _spread(values)
+        self._model = _conditioned(self._x, self._y, hyperparameters)
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the log error, (P,) each, without observation noise."""
+        """Mean and standard deviation of the figure or its logarithm, (P,) each, without observation noise."""
+        mean, variance = self._posterior(candidates)
+        deviation = variance.clamp_min(1e-12).sqrt()
+        return mean.numpy() * self._spread + self._mean, deviation.numpy() * self._spread
+
+    def believing(self, candidates: Sequence[Candidate]) -> "Predictor":
+        """The same means, but as sure as if these had been evaluated and what is expected of them had been found."""
+        mean, _ = self._posterior(candidates)
+        rows = torch.as_tensor(self._surrogate.rows(self._study, candidates))
+        twin = copy.copy(self)
+        twin._x, twin._y = torch.cat([self._x, rows]), torch.cat([self._y, mean.unsqueeze(-1)])
+        twin._model = _conditioned(twin._x, twin._y, self._hyperparameters)
+        return twin
+
+    def _posterior(self, candidates: Sequence[Candidate]) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
         with torch.no_grad():
             posterior = self._model.posterior(x)
-        mean = posterior.mean.squeeze(-1).numpy()
-        deviation = posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1).numpy()
-        return mean * self._spread + self._mean, deviation * self._spread
+        return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1)
 
 
 def _hyperparameters(x: torch.Tensor, y: torch.Tensor) -> Mapping[str, torch.Tensor]:
@@ -111,9 +146,28 @@ def _gp(x: torch.Tensor, y: torch.Tensor) -> "SingleTaskGP":
         return SingleTaskGP(x, y, outcome_transform=None)
 
 
+def _scaled(values: Array) -> torch.Tensor:
+    return torch.as_tensor((values - values.mean()) / _spread(values)).unsqueeze(-1)
+
+
+def _better_as_logarithm(values: Array) -> bool:
+    return bool((values > 0).all() and abs(_skewness(np.log(values))) < abs(_skewness(values)))
+
+
+def _skewness(values: Array) -> float:
+    return float((((values - values.mean()) / _spread(values)) ** 3).mean())
+
+
 def _spread(values: Array) -> float:
     spread = float(values.std())
     return spread if spread > 1e-9 else 1.0  # equal values differ by their rounding
+
+
+def _inherited(study: Study, candidate: Candidate) -> float:
+    """Logarithm of the parent's error; without a parent that of an error of 1, from which training starts."""
+    if candidate.parent is None:
+        return 0.0
+    return float(np.log(max(study[candidate.parent].score.get("error", 1.0), _FLOOR)) / 5)
 
 
 def _lineage(study: Study, candidate: Candidate) -> int:

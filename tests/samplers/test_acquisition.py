@@ -6,11 +6,11 @@ import pytest
 
 from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
-from sparsemod.errors import InputError
 from sparsemod.problem import Problem
 from sparsemod.samplers import Sampler, Sobol
-from sparsemod.samplers.acquisition import Acquisition, greedily
+from sparsemod.samplers.acquisition import Acquisition
 from sparsemod.samplers.ehvi import ExpectedImprovement
+from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Study, Trial
@@ -46,30 +46,74 @@ def test_gain_ranks_candidates_as_the_hypervolume_that_they_will_add(
     assert np.corrcoef(gain, expected)[0, 1] > 0.8
 
 
-def test_best_has_the_largest_gain(study: Study, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
-    grow(study, sobol, 12)
-    pool, acquisition = sobol.ask(study, 50), acquire(study)
-    gain = acquisition.gain(pool)
-    assert acquisition.best(pool, gain) is pool[int(np.argmax(gain))]
+def filled(study: Study, screen: Screen, sobol: Sobol, n: int) -> Pool:
+    """A pool of the next candidates of the sequence."""
+    pool = Pool(study, screen, 5, "test")
+    pool.add("of the Sobol sequence", [candidate.parameters for candidate in sobol.ask(study, n)])
+    return pool
 
 
-def test_best_has_the_smallest_predicted_error_where_nothing_is_to_be_gained(
-    problem: Problem, study: Study, sobol: Sobol, screen: Screen, acquire: Acquire, grow: Grow
+def test_first_choice_has_the_largest_gain(
+    study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
+) -> None:
+    pool, acquisition = filled(grow(study, sobol, 12), screen, sobol, 50), acquire(study)
+    gain = acquisition.gain(pool.candidates)
+    assert acquisition.choose(pool, gain, 1) == [pool.candidates[int(np.argmax(gain))]]
+
+
+def test_every_choice_has_the_largest_gain_once_those_before_are_pending(
+    study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
+) -> None:
+    pool, acquisition = filled(grow(study, sobol, 12), screen, sobol, 50), acquire(study)
+    chosen = acquisition.choose(pool, acquisition.gain(pool.candidates), 6)
+    assert [candidate.number for candidate in chosen] == [12, 13, 14, 15, 16, 17]
+    left = list(pool.candidates)
+    for candidate in chosen:
+        best = left.pop(int(np.argmax(acquire(study).gain(left))))
+        assert candidate.parameters == best.parameters
+        study.propose(candidate)
+
+
+def test_where_nothing_is_to_be_gained_the_nearest_to_what_counts_is_chosen(
+    study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
 ) -> None:
     grow(study, sobol, 12)
     study.reference.update(model_size=1e-3)  # every candidate costs more than counts
-    pool, acquisition = sobol.ask(study, 50), acquire(study)
-    gain = acquisition.gain(pool)
+    pool, acquisition = filled(study, screen, sobol, 50), acquire(study)
+    gain = acquisition.gain(pool.candidates)
     assert (gain == 0).all()
-    mean, _ = Surrogate(screen).fit(study, "error")(pool)
-    assert acquisition.best(pool, gain) is pool[int(np.argmin(mean))]
+    [chosen] = acquisition.choose(pool, gain, 1)
+    sizes = [screen.costs(candidate.parameters)["model_size"] for candidate in pool.candidates]
+    assert screen.costs(chosen.parameters)["model_size"] == min(sizes)
 
 
-def test_empty_pool_has_no_best(study: Study, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
+def test_all_of_a_pool_are_chosen_if_asked_for(
+    study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
+) -> None:
+    pool, acquisition = filled(grow(study, sobol, 3), screen, sobol, 5), acquire(study)
+    chosen = acquisition.choose(pool, acquisition.gain(pool.candidates), 9)
+    assert sorted(map(repr, (each.parameters for each in chosen))) == sorted(
+        map(repr, (each.parameters for each in pool.candidates))
+    )
+
+
+def test_empty_pool_has_no_best(study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
     acquisition = acquire(grow(study, sobol, 3))
     gain = acquisition.gain([])
     assert gain.shape == (0,)
-    assert acquisition.best([], gain) is None
+    assert acquisition.choose(Pool(study, screen, 5, "test"), gain, 2) == []
+
+
+def test_debug_log_explains_the_choice(
+    study: Study, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, acquisition = filled(grow(study, sobol, 12), screen, sobol, 50), acquire(study)
+    with caplog.at_level("DEBUG", "sparsemod"):
+        acquisition.choose(pool, acquisition.gain(pool.candidates), 1)
+    [line] = caplog.messages
+    assert line.startswith("candidate 12: best of 50 (50 of 50 of the Sobol sequence); expected gain 0.")
+    assert "predicted error 0." in line
+    assert "front" in line
 
 
 def test_pending_candidate_leaves_less_to_gain_beside_it(
@@ -113,7 +157,9 @@ def test_front_counts_with_the_believed_error_not_with_a_lucky_one(
     mean, deviation = Surrogate(screen).fit(study, "error")(again)
     scaled = np.array([[costs[name] / study.reference[name] for name in study.objectives[1:]]])
     measured = study.values(study.trials) / [study.reference[name] for name in study.objectives]
-    beyond_luck = ExpectedImprovement(measured, error=0)(mean - np.log(study.reference["error"]), deviation, scaled)
+    log_error = mean - np.log(study.reference["error"])
+    believed = np.insert(scaled, 0, log_error, axis=1), np.array([[*deviation, 0, 0]])
+    beyond_luck = ExpectedImprovement(measured, (True, False, False))(*believed)
     assert acquire(study).gain(again) > 100 * beyond_luck
     assert acquire(study).gain(again) > 1e-3
 
@@ -132,30 +178,11 @@ def test_study_may_have_the_error_alone_as_objective(
     problem: Problem, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
 ) -> None:
     alone = grow(Study(("error",), screen.limits, {"error": 1.0}), sobol, 12)
-    pool, acquisition = sobol.ask(alone, 50), acquire(alone)
-    best = acquisition.best(pool, acquisition.gain(pool))
-    assert best is not None
+    pool, acquisition = filled(alone, screen, sobol, 50), acquire(alone)
+    [best] = acquisition.choose(pool, acquisition.gain(pool.candidates), 1)
     assert problem.objective is not None
-    errors = [problem.objective(candidate)["error"] for candidate in pool]
+    errors = [problem.objective(candidate)["error"] for candidate in pool.candidates]
     assert problem.objective(best)["error"] < np.median(errors)
-
-
-@pytest.mark.parametrize(
-    ("objectives", "unknown"),
-    [(("error", "energy", "model_size"), "error, energy"), (("model_size", "working_memory"), "none")],
-)
-def test_exactly_one_objective_must_be_unknown(
-    sobol: Sobol, acquire: Acquire, objectives: tuple[str, ...], unknown: str
-) -> None:
-    study = Study(objectives, {}, dict.fromkeys(objectives, 1.0))
-    [candidate] = sobol.ask(study, 1)
-    study.add(Trial(candidate, "complete", dict.fromkeys(objectives, 0.5)))
-    with pytest.raises(InputError) as caught:
-        acquire(study)
-    assert str(caught.value) == (
-        "the Gaussian-process and morphism stages model exactly one objective; unknown before training: "
-        f"{unknown}. Let the problem's `costs` give all objectives but one"
-    )
 
 
 def test_problem_without_costs_may_have_one_objective(problem: Problem) -> None:
@@ -164,26 +191,6 @@ def test_problem_without_costs_may_have_one_objective(problem: Problem) -> None:
     study = Study(("error",), {}, {"error": 1.0})
     for candidate in Sobol(screen, 5, 0).ask(study, 4):
         study.add(Trial(candidate, "complete", {"error": 0.1 * (candidate.number + 1)}))
-    pool = Sobol(screen, 5, 1).ask(study, 5)
-    acquisition = Acquisition(study, Surrogate(screen), screen)
-    assert acquisition.best(pool, acquisition.gain(pool)) in pool
-
-
-# --- greedily --------------------------------------------------------------------------------------------------------
-
-
-def test_each_proposal_is_pending_for_the_next(study: Study) -> None:
-    def propose(ahead: Study) -> Candidate:
-        return Candidate(ahead.next_number, {"pending": len(ahead.pending)}, 1, "test")
-
-    asked = greedily(study, 3, propose)
-    assert [(candidate.number, candidate.parameters["pending"]) for candidate in asked] == [(0, 0), (1, 1), (2, 2)]
-    assert (study.pending, study.candidates) == ([], [])
-
-
-def test_proposals_end_where_there_are_no_more(study: Study) -> None:
-    def propose(ahead: Study) -> Candidate | None:
-        return Candidate(ahead.next_number, {}, 1, "test") if ahead.next_number < 2 else None
-
-    assert len(greedily(study, 5, propose)) == 2
-    assert greedily(study, 0, propose) == []
+    pool, acquisition = filled(study, screen, Sobol(screen, 5, 1), 5), Acquisition(study, Surrogate(screen), screen)
+    [chosen] = acquisition.choose(pool, acquisition.gain(pool.candidates), 1)
+    assert chosen in pool.candidates

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -6,10 +7,9 @@ import pytest
 
 from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
-from sparsemod.errors import InputError
 from sparsemod.problem import Problem
 from sparsemod.samplers import Bayes, Sampler, Sobol
-from sparsemod.space import Choice, Int, Parameters, SearchSpace
+from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace
 from sparsemod.study import Candidate, Study, Trial
 
 Grow = Callable[[Study, Sampler, int], Study]
@@ -97,12 +97,65 @@ def test_candidate_whose_builder_raises_is_proposed_only_after_all_others() -> N
     assert asked[-1].parameters["n"] == 4
 
 
-def test_several_unknown_objectives_are_refused(sobol: Sobol, bayes: Bayes) -> None:
-    study = Study(("error", "energy"), {}, {"error": 1.0, "energy": 1.0})
-    [candidate] = sobol.ask(study, 1)
-    study.add(Trial(candidate, "complete", {"error": 0.5, "energy": 0.5}))
-    with pytest.raises(InputError, match="unknown before training: error, energy"):
-        bayes.ask(study, 1)
+@pytest.fixture
+def plane() -> SearchSpace:
+    return SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+def searched(bare: Problem, study: Study, start: int, then: int) -> Study:
+    screen = Screen(bare, Config())
+    for sampler, count in ((Sobol(screen, 1, 0), start), (Bayes(screen, 1, 0), then)):
+        for _ in range(count):
+            [candidate] = sampler.ask(study, 1)
+            assert bare.objective is not None
+            study.add(Trial(candidate, "complete", bare.objective(candidate)))
+    return study
+
+
+def test_several_unknown_objectives_are_modelled_each_by_itself(plane: SearchSpace) -> None:
+    """Distances from two points: the front is the line between them, on which the two add up to 0.6."""
+
+    def distances(candidate: Candidate) -> Mapping[str, float]:
+        x, y = float(candidate.parameters["x"]), float(candidate.parameters["y"])
+        return {"left": math.hypot(x - 0.2, y - 0.5), "right": math.hypot(x - 0.8, y - 0.5)}
+
+    bare = Problem(plane, objective=distances)
+    guided = searched(bare, Study(("left", "right")), 10, 20)
+    random = searched(bare, Study(("left", "right")), 30, 0)
+    assert guided.reference_point() == random.reference_point()
+    assert guided.hypervolume() > random.hypervolume()
+    sums = [trial.score["left"] + trial.score["right"] for trial in guided.trials[20:]]
+    assert np.median(sums) < 0.62
+
+
+def test_limit_on_a_figure_that_is_not_known_is_learned(plane: SearchSpace) -> None:
+    """The smallest x + y with an error of at most 0.2, which needs x of at least 0.6: x = 0.6, y = 0."""
+
+    def measured(candidate: Candidate) -> Mapping[str, float]:
+        return {"error": 0.8 - float(candidate.parameters["x"]), **size(candidate.parameters)}
+
+    def size(parameters: Parameters) -> Mapping[str, float]:
+        return {"model_size": 100 * (float(parameters["x"]) + float(parameters["y"]))}
+
+    bare = Problem(plane, costs=size, objective=measured)
+    study = searched(bare, Study(("model_size",), {"error": 0.2}, {"model_size": 200}), 5, 15)
+    [best] = study.pareto_front()
+    assert best.score["error"] <= 0.2
+    assert best.score["model_size"] < 65
+
+
+def test_batch_is_chosen_for_what_it_adds_together(
+    study: Study, sobol: Sobol, bayes: Bayes, grow: Grow, problem: Problem
+) -> None:
+    """Eight at once must add at least half of what eight, each knowing the measurements of those before, add."""
+    start = grow(study, sobol, 12)
+    one_by_one = grow(start.copy(), bayes, 8)
+    together = start.copy()
+    assert problem.objective is not None
+    for candidate in bayes.ask(start, 8):
+        together.add(Trial(candidate, "complete", problem.objective(candidate)))
+    assert len(together) == 20
+    assert together.hypervolume() - start.hypervolume() > (one_by_one.hypervolume() - start.hypervolume()) / 2
 
 
 def test_equal_errors_do_not_stop_it(study: Study, sobol: Sobol, bayes: Bayes, screen: Screen) -> None:

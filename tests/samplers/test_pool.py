@@ -16,8 +16,8 @@ def pool(study: Study, screen: Screen) -> Pool:
 
 
 def test_candidates_carry_the_next_number_and_where_they_came_from(pool: Pool) -> None:
-    pool.add([SMALL])
-    pool.add([{**SMALL, "width_1": 9}], parent=6)
+    pool.add("given", [SMALL])
+    pool.add("given", [{**SMALL, "width_1": 9}], parent=6)
     assert pool.candidates == [
         Candidate(7, SMALL, 3, "test"),
         Candidate(7, {**SMALL, "width_1": 9}, 3, "test", parent=6),
@@ -25,11 +25,12 @@ def test_candidates_carry_the_next_number_and_where_they_came_from(pool: Pool) -
 
 
 def test_what_does_not_fit_or_was_seen_is_left_out(pool: Pool) -> None:
-    pool.add([SMALL, WIDE, SMALL, {**SMALL, "kind": "plain"}])
-    pool.add([WIDE, SMALL])
+    pool.add("given", [SMALL, WIDE, SMALL, {**SMALL, "kind": "plain"}])
+    pool.add("wide", [WIDE, SMALL])
     assert [candidate.parameters for candidate in pool.candidates] == [SMALL]
+    assert str(pool) == "1 (1 of 4 given, 0 of 2 wide)"
 
 
 def test_nothing_may_be_added(pool: Pool) -> None:
-    pool.add([])
+    pool.add("given", [])
     assert pool.candidates == []

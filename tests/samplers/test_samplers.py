@@ -8,7 +8,7 @@ import pytest
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
 from sparsemod.space import identity
-from sparsemod.study import Candidate, Study, Trial
+from sparsemod.study import Study, Trial
 from sparsemod.testing import check_sampler
 
 Make = Callable[[Screen, int], Sampler]
@@ -62,15 +62,6 @@ def test_ask_never_changes_the_study(make: Make, begun: Study, screen: Screen) -
     before = pickle.dumps([begun.trials, begun.pending, begun.candidates, begun.limits, begun.reference])
     make(screen, 0).ask(begun, 3)
     assert pickle.dumps([begun.trials, begun.pending, begun.candidates, begun.limits, begun.reference]) == before
-
-
-def test_asking_for_three_is_asking_three_times(make: Make, begun: Study, screen: Screen) -> None:
-    together = list(make(screen, 0).ask(begun, 3))
-    one_by_one: list[Candidate] = []
-    for _ in range(3):
-        one_by_one += make(screen, 0).ask(begun, 1)
-        begun.propose(one_by_one[-1])
-    assert one_by_one == together
 
 
 def test_fresh_sampler_on_a_reloaded_study_goes_on_alike(

@@ -132,18 +132,19 @@ def test_row_is_the_encoded_parameters_the_costs_and_the_epochs(
 ) -> None:
     parameters = {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}  # 80 of 1000 bytes, 40 of 200 bytes
     rows = surrogate.rows(study, [Candidate(0, parameters, 5, "test")])
-    assert rows.shape == (1, problem.space.width + 3)
-    expected = [*problem.space.encode(parameters), math.log(0.08) / 5, math.log(0.2) / 5, math.log(5) / 5]
+    assert rows.shape == (1, problem.space.width + 4)
+    expected = [*problem.space.encode(parameters), math.log(0.08) / 5, math.log(0.2) / 5, math.log(5) / 5, 0]
     assert rows[0] == pytest.approx(expected)
 
 
-def test_epochs_of_all_ancestors_count(study: Study, surrogate: Surrogate) -> None:
+def test_epochs_of_all_ancestors_and_the_error_of_the_parent_count(study: Study, surrogate: Surrogate) -> None:
     parameters = {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}
     study.add(Trial(Candidate(0, parameters, 2, "sobol"), "complete", {"error": 0.3}))
     study.add(Trial(Candidate(1, parameters, 5, "morph", parent=0), "complete", {"error": 0.2}))
     child = Candidate(2, parameters, 10, "morph", parent=1)
-    last = surrogate.rows(study, [*study.candidates, child])[:, -1]
-    assert last == pytest.approx([math.log(2) / 5, math.log(7) / 5, math.log(17) / 5])
+    history = surrogate.rows(study, [*study.candidates, child])[:, -2:]
+    assert history[:, 0] == pytest.approx([math.log(2) / 5, math.log(7) / 5, math.log(17) / 5])
+    assert history[:, 1] == pytest.approx([0, math.log(0.3) / 5, math.log(0.2) / 5])
 
 
 def test_cost_of_zero_has_a_logarithm_too(study: Study, problem: Problem) -> None:

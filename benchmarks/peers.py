@@ -1,0 +1,178 @@
+"""What is compared: each method is a coroutine that yields parameters and is sent what they measured.
+
+Peers run as their users run them: all objectives are values to them, the limits are given as constraints, and a
+candidate that breaks one costs a trial like any other.
+"""
+
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tasks import Task, Values
+
+from sparsemod import Choice, Int, SearchSpace, Trial
+from sparsemod.samplers import Bayes, Sobol
+from sparsemod.space import Parameters, Value
+
+Asking = Generator[Parameters, Values, None]
+Method = Callable[[Task, int], Asking]
+
+_START = 16
+"""Quasi-random candidates that ours begins with."""
+
+
+# --- ours ------------------------------------------------------------------------------------------------------------
+
+
+def ours(task: Task, seed: int, make: Callable[..., Any] = Bayes, start: int = _START, **settings: Any) -> Asking:
+    """A few feasible quasi-random candidates, then expected hypervolume improvement."""
+    study, screen = task.study(seed), task.screen()
+    first, then = Sobol(screen, 1, seed), make(screen, 1, seed, **settings)
+    while True:
+        [candidate] = (first if len(study) < start else then).ask(study, 1)
+        values = yield candidate.parameters
+        study.add(Trial(candidate, "complete", values))
+
+
+def sobol(task: Task, seed: int) -> Asking:
+    """Quasi-random candidates that fit."""
+    yield from ours(task, seed, start=10**9)
+
+
+def random(task: Task, seed: int) -> Asking:
+    """Uniform candidates, whether they fit or not."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield task.space.sample(rng)
+
+
+def evolution(task: Task, seed: int, population: int = 30, tournament: int = 5) -> Asking:
+    """Aging evolution on random weighted Chebyshev norms, as in uNAS [Liberis2021]; a broken limit adds its share.
+
+    [Liberis2021] uNAS: constrained neural architecture search for microcontrollers, EuroMLSys 2021.
+    """
+    rng = np.random.default_rng(seed)
+    alive: list[tuple[Parameters, np.ndarray]] = []
+    while True:
+        if len(alive) < population:
+            child: Parameters = task.space.sample(rng)
+        else:
+            weights = 1 / rng.uniform(0.01, 1, len(task.objectives))
+            chosen = [alive[index] for index in rng.choice(len(alive), tournament, replace=False)]
+            child = task.space.mutate(min(chosen, key=lambda each: (each[1] * weights).max())[0], rng)
+        values = yield child
+        scaled = np.array([values[name] / task.reference[name] for name in task.objectives])
+        alive = [*alive, (child, scaled * (1 + np.clip(scaled - 1, 0, None).sum()))][-population:]
+
+
+# --- Optuna ----------------------------------------------------------------------------------------------------------
+
+
+def optuna(task: Task, seed: int, name: str, **settings: Any) -> Asking:
+    """A sampler of Optuna by its name."""
+    import optuna as library
+
+    library.logging.set_verbosity(library.logging.ERROR)
+    warnings.simplefilter("ignore")
+    sampler = getattr(library.samplers, name)(
+        seed=seed, constraints_func=lambda trial: trial.user_attrs["excess"], **settings
+    )
+    study = library.create_study(directions=["minimize"] * len(task.objectives), sampler=sampler)
+    while True:
+        trial = study.ask()
+        values = yield _suggested(task.space, trial)
+        trial.set_user_attr("excess", _excess(task, values))
+        study.tell(trial, [values[name] for name in task.objectives])
+
+
+def _suggested(space: SearchSpace, trial: Any) -> Parameters:
+    found: dict[str, Value] = {}
+    for name, parameter in space.items():
+        if not space.is_active(name, found):
+            continue
+        if isinstance(parameter, Choice):
+            found[name] = trial.suggest_categorical(name, list(parameter.options))
+        else:
+            suggest = trial.suggest_int if isinstance(parameter, Int) else trial.suggest_float
+            found[name] = suggest(name, parameter.low, parameter.high, log=parameter.log)
+    return space.canonical(found)
+
+
+def _excess(task: Task, values: Values) -> list[float]:
+    """Above zero where a limit is broken."""
+    return [values[name] / limit - 1 if limit else values[name] for name, limit in task.limits.items()]
+
+
+# --- pymoo -----------------------------------------------------------------------------------------------------------
+
+
+def pymoo(task: Task, seed: int, population: int = 20) -> Asking:
+    """NSGA-II over mixed variables; inactive ones vary without effect."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core import mixed
+    from pymoo.core.evaluator import Evaluator
+    from pymoo.core.problem import Problem
+    from pymoo.problems.static import StaticProblem
+
+    problem = Problem(vars=_variables(task.space), n_obj=len(task.objectives), n_ieq_constr=len(task.limits))
+    same = mixed.MixedVariableDuplicateElimination()
+    mating = mixed.MixedVariableMating(eliminate_duplicates=same)
+    algorithm = NSGA2(
+        pop_size=population, sampling=mixed.MixedVariableSampling(), mating=mating, eliminate_duplicates=same
+    )
+    algorithm.setup(problem, termination=("n_gen", 10**6), seed=seed)
+    while True:
+        asked = algorithm.ask()
+        found = []
+        for individual in asked:
+            found.append((yield task.space.canonical(_back(task.space, individual.X))))
+        objectives = np.array([[values[name] for name in task.objectives] for values in found])
+        excess = np.array([_excess(task, values) for values in found])
+        Evaluator().eval(StaticProblem(problem, F=objectives, G=excess), asked)
+        algorithm.tell(infills=asked)
+
+
+def _variables(space: SearchSpace) -> dict[str, Any]:
+    """Logarithmic ones as their logarithms."""
+    from pymoo.core.variable import Choice as Options
+    from pymoo.core.variable import Integer, Real
+
+    found: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if isinstance(parameter, Choice):
+            found[name] = Options(options=list(parameter.options))
+        elif parameter.log:
+            found[name] = Real(bounds=(np.log(parameter.low), np.log(parameter.high)))
+        else:
+            found[name] = (Integer if isinstance(parameter, Int) else Real)(bounds=(parameter.low, parameter.high))
+    return found
+
+
+def _back(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name, parameter in space.items():
+        value = values[name]
+        if isinstance(parameter, Choice):
+            found[name] = value.item() if isinstance(value, np.generic) else value
+        else:
+            real = float(np.exp(value)) if parameter.log else float(value)
+            kind = round if isinstance(parameter, Int) else float
+            found[name] = kind(min(max(real, parameter.low), parameter.high))
+    return found
+
+
+METHODS: Mapping[str, Method] = {
+    "sparsemod": ours,
+    "Sobol, feasible": sobol,
+    "random": random,
+    "evolution (uNAS)": evolution,
+    "Optuna TPE": partial(optuna, name="TPESampler", multivariate=True, group=True),
+    "Optuna NSGA-II": partial(optuna, name="NSGAIISampler", population_size=20),
+    "Optuna GP": partial(optuna, name="GPSampler"),
+    "pymoo NSGA-II": pymoo,
+}
+"""Every method by the name that tables give it."""
+
+PEERS: Sequence[str] = [name for name in METHODS if name not in ("sparsemod", "Sobol, feasible")]
