@@ -5,7 +5,9 @@ parameters a builder reads, and two candidates that agree on those are one netwo
 """
 
 import copy
+import logging
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,11 @@ T = TypeVar("T")
 _GRAPHS, _COSTS = 100, 2_000
 """How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
+_SLOW = 0.2
+"""Seconds for the costs of one candidate that are worth a warning."""
+
+_log = logging.getLogger(__name__)
+
 
 class Screen:
     """Costs by candidate, cached.
@@ -54,6 +61,7 @@ class Screen:
         self._shape, self._classes = input_shape, num_classes
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
+        self._warned = False
         self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
         self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
 
@@ -68,7 +76,9 @@ class Screen:
             return {}
         key = tuple(parameters.items())
         if key not in self._costs:
+            started = time.perf_counter()
             self._costs[key] = self._computed(parameters)
+            self._warn_if_slow(time.perf_counter() - started)
         return self._costs[key]
 
     def misfit(self, parameters: Parameters) -> str | None:
@@ -82,6 +92,15 @@ class Screen:
         except Infeasible as reason:
             return str(reason)
         return over_limits(costs, self.limits)
+
+    def excess(self, parameters: Parameters) -> float:
+        """By which shares of the limits a candidate is over them, in sum; infinite if it makes no network."""
+        try:
+            costs = self.costs(parameters)
+        except (Infeasible, BuilderError):
+            return math.inf
+        over = (max(costs[name] - limit, 0) / (abs(limit) or 1) for name, limit in self.limits.items() if name in costs)
+        return sum(over)
 
     def fits(self, parameters: Parameters) -> bool:
         """Whether the problem's own code makes a network of a candidate, and it is within the limits."""
@@ -99,6 +118,12 @@ class Screen:
         except BuilderError:
             return False
         return True
+
+    def _warn_if_slow(self, seconds: float) -> None:
+        """Says once that the problem's own costs take long: hundreds of candidates are screened for each proposal."""
+        if seconds > _SLOW and self.problem.costs is not None and not self._warned:
+            self._warned = True
+            _log.warning("costs took %.1f s for one candidate; a search calls it some 300 times per proposal", seconds)
 
     def _computed(self, parameters: Parameters) -> Mapping[str, float]:
         if self.problem.costs is not None:

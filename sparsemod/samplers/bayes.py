@@ -7,14 +7,14 @@ import numpy as np
 
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers.acquisition import Acquisition
-from sparsemod.samplers.pool import Pool
+from sparsemod.samplers.pool import Pool, children
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _RANDOM, _MUTATIONS = 32, 32, 96
-"""Candidates of the pool: the head of the Sobol sequence, random ones, and mutations of the front."""
+_SOBOL, _RANDOM, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
+"""Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
 _LOCAL_ROUNDS, _LOCAL, _BEST = 2, 48, 10
 """Rounds of local search, each with this many mutations of the best candidates so far."""
 
@@ -52,6 +52,9 @@ class Bayes:
         pool.add("of the Sobol sequence", self._sobol.feasible(_SOBOL))
         pool.add("random", (self._space.sample(rng) for _ in range(_RANDOM)))
         pool.add("mutations of the front", self._mutations(parents, _MUTATIONS, rng))
+        pool.add(
+            "morphisms of the front", (child for child, _ in children(self._screen.problem, parents, _MORPHISMS, rng))
+        )
         gain = acquisition.gain(pool.candidates)
         for _ in range(_LOCAL_ROUNDS):
             best = np.argsort(-gain, kind="stable")[: max(_BEST, n)]

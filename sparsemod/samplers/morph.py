@@ -4,7 +4,7 @@ import numpy as np
 
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers.acquisition import Acquisition
-from sparsemod.samplers.pool import Pool
+from sparsemod.samplers.pool import Pool, children
 from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.study import Candidate, Study
 
@@ -24,22 +24,17 @@ class Morph:
     name = "morph"
 
     def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
-        self._space, self._screen, self._epochs, self._seed = screen.problem.space, screen, epochs, seed
-        self._morphisms = screen.problem.morphisms
+        self._screen, self._epochs, self._seed = screen, epochs, seed
         self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """The best children, each knowing those before it."""
-        parents = study.pareto_front()
-        if not parents or not self._morphisms:
-            return []
         rng = np.random.default_rng([self._seed, study.next_number])
+        parents = [trial.candidate for trial in study.pareto_front()]
         pool = Pool(study, self._screen, self._epochs, self.name)
-        for _ in range(max(_POOL, 4 * n)):
-            parent = parents[rng.integers(len(parents))]
-            morphism = self._morphisms[int(rng.integers(len(self._morphisms)))]
-            child = morphism(parent.candidate.parameters, self._space, rng)
-            if child is not None and self._space.contains(child):
-                pool.add("children of the front", [self._space.canonical(child)], parent.number)
+        for child, parent in children(self._screen.problem, parents, max(_POOL, 4 * n), rng):
+            pool.add("children of the front", [child], parent)
+        if not pool.candidates:
+            return []
         acquisition = Acquisition(study, self._surrogate, self._screen)
         return acquisition.choose(pool, acquisition.gain(pool.candidates), n)

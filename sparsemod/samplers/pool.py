@@ -1,8 +1,11 @@
 """Candidates to choose from: all within the limits, none in the study already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from sparsemod.cost.screen import Screen
+from sparsemod.problem import Problem
 from sparsemod.space import Parameters, identity
 from sparsemod.study import Candidate, Study
 
@@ -42,3 +45,15 @@ class Pool:
                 kept += 1
             self._seen.add(key)
         self._sources[source] = kept, given
+
+
+def children(
+    problem: Problem, parents: Sequence[Candidate], n: int, rng: np.random.Generator
+) -> Iterator[tuple[Parameters, int]]:
+    """Networks that random morphisms make of random parents in `n` tries, each with the number of its parent."""
+    for _ in range(n if parents and problem.morphisms else 0):
+        parent = parents[int(rng.integers(len(parents)))]
+        morphism = problem.morphisms[int(rng.integers(len(problem.morphisms)))]
+        child = morphism(parent.parameters, problem.space, rng)
+        if child is not None and problem.space.contains(child):
+            yield problem.space.canonical(child), parent.number

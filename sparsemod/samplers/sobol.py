@@ -1,5 +1,7 @@
 """Stage one: a scrambled Sobol sequence [Owen1998], thinned to the candidates that fit.
 
+Where hardly any fit, a point is mended instead: mutations that bring it nearer to the limits are kept until it fits.
+
 [Owen1998] Scrambling Sobol' and Niederreiter-Xing points, Journal of Complexity 14(4), 1998.
 """
 
@@ -16,6 +18,10 @@ from sparsemod.study import Candidate, Study
 
 _PATIENCE = 10_000
 """Points without a new candidate that fits, after which there are taken to be none."""
+_RARE, _MENDED_AFTER = 0.01, 512
+"""Points are mended if a smaller share of the first points fits."""
+_STEPS, _IN_VAIN = 300, 20
+"""Mutations to mend a point, and points in a row that could not be mended, after which none is."""
 
 
 class Sobol:
@@ -32,6 +38,8 @@ class Sobol:
     def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
         self._space, self._screen, self._epochs = screen.problem.space, screen, epochs
         self._engine = torch.quasirandom.SobolEngine(len(self._space), scramble=True, seed=seed)
+        self._rng = np.random.default_rng([seed, 1])
+        self._in_vain = 0
         self._feasible: list[dict[str, Value]] = []
         self._known: set[str] = set()
         self._exhausted = False
@@ -69,8 +77,10 @@ class Sobol:
         """Whether `n` candidates that fit are known, after drawing as many points as that takes."""
         misses = 0
         while len(self._feasible) < n and not self._exhausted:
-            for point in self._engine.draw(64).numpy():
-                parameters = self._space.from_unit(point)
+            rare = len(self._feasible) < _RARE * self._engine.num_generated and self._in_vain < _IN_VAIN
+            mended = rare and self._engine.num_generated >= _MENDED_AFTER
+            for point in self._engine.draw(8 if mended else 64).numpy():
+                parameters = self._mended(self._space.from_unit(point)) if mended else self._space.from_unit(point)
                 key = identity(parameters)
                 if key not in self._known and self._may_fit(parameters):
                     self._feasible.append(parameters)
@@ -80,6 +90,20 @@ class Sobol:
                 self._known.add(key)
             self._exhausted = misses >= _PATIENCE
         return len(self._feasible) >= n
+
+    def _mended(self, parameters: Parameters) -> dict[str, Value]:
+        """A candidate that fits, or fits better, a number of mutations away."""
+        best, distance = dict(parameters), self._screen.excess(parameters)
+        for _ in range(_STEPS):
+            if distance == 0:
+                self._in_vain = 0
+                return best
+            other = self._space.mutate(best, self._rng, int(self._rng.integers(1, 4)))
+            changed = self._screen.excess(other)
+            if changed <= distance:
+                best, distance = other, changed
+        self._in_vain += distance > 0
+        return best
 
     def _may_fit(self, parameters: Parameters) -> bool:
         """A candidate whose builder raises is proposed too: it fails in its trial, where it is recorded and shown."""

@@ -7,7 +7,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.problem import Problem
 from sparsemod.samplers import Sobol
-from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace
+from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace, identity
 from sparsemod.study import Candidate, Study, Trial
 
 NUMBERS = SearchSpace({"n": Int(1, 64)})
@@ -146,3 +146,21 @@ def test_rare_fit_is_found() -> None:
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_any_seed_of_a_configuration_is_taken(seed: int) -> None:
     assert len(sampler(seed=seed).ask(study(), 3)) == 3
+
+
+# --- hardly anything fits --------------------------------------------------------------------------------------------
+
+
+def test_candidates_are_found_where_one_in_ten_thousand_fits() -> None:
+    """Four widths from 1 to 64 add up to at most 16 in 1,820 of 64^4 members: a share of 1.1e-4."""
+    space = SearchSpace({f"width_{number}": Int(1, 64) for number in range(4)})
+    problem = Problem(space, costs=lambda p: {"model_size": sum(map(int, p.values()))}, objective=lambda candidate: {})
+
+    def sobol() -> Sobol:
+        return Sobol(Screen(problem, from_keywords(model_size=16)), 1, 0)
+
+    found = sobol().feasible(40)
+    assert len({identity(parameters) for parameters in found}) == 40
+    assert all(sum(map(int, parameters.values())) <= 16 for parameters in found)
+    again = sobol()
+    assert [*again.feasible(10), *again.feasible(40)[10:]] == list(found)
