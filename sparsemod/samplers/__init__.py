@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sparsemod.samplers.acquisition import uncertain_objective
+from sparsemod.samplers.ax import Ax
 from sparsemod.samplers.bayes import Bayes
+from sparsemod.samplers.evolution import Evolution
 from sparsemod.samplers.morph import Morph
+from sparsemod.samplers.optuna import Optuna
+from sparsemod.samplers.random import Random
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.study import Candidate, Study
 
-__all__ = ["Bayes", "Morph", "Sampler", "Sobol", "uncertain_objective"]
+__all__ = ["Ax", "Bayes", "Evolution", "Morph", "Optuna", "Random", "Sampler", "Sobol", "uncertain_objective"]
 
 
 class Sampler(Protocol):
