@@ -15,7 +15,7 @@ from sparsemod.errors import ConfigError, Infeasible, InputError
 from sparsemod.problem import Problem
 from sparsemod.samplers import Optuna, Random, Sampler, Sobol
 from sparsemod.samplers.optuna import gp, nsga2
-from sparsemod.space import Choice, Int, Parameters, SearchSpace
+from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace
 from sparsemod.study import Candidate, Study, Trial
 from sparsemod.testing import check_sampler
 
@@ -72,7 +72,7 @@ def test_trials_are_told_with_values_failed_or_pending(begun: Study, screen: Scr
 def test_inactive_parameters_are_told_in_the_middle(study: Study, screen: Screen) -> None:
     study.add(Trial(Candidate(0, {"depth": 1, "width_1": 3, "kind": "wide", "rate": 0.01}, 5, "sobol"), "failed"))
     told = recorded(screen, study)[0]
-    assert told.params == {"depth": 1, "width_1": 3, "width_2": 8, "width_3": 8, "kind": "wide", "rate": 0.01}
+    assert told.params == {"depth": 1, "width_1": 3, "width_2": 6, "width_3": 6, "kind": "wide", "rate": 0.01}
 
 
 def test_what_does_not_fit_is_told_as_a_violated_constraint(begun: Study, problem: Problem) -> None:
@@ -89,15 +89,18 @@ def test_what_does_not_fit_is_told_as_a_violated_constraint(begun: Study, proble
 
 
 def test_generations_follow_the_order_of_the_trials(study: Study, screen: Screen, grow: Grow) -> None:
-    """NSGA-II crosses and mutates its parents once a generation of 20 is told: most values are those of some trial."""
+    """NSGA-II crosses its parents once a generation of 20 is told: most values are then those of some trial.
+
+    Before, few are: networks that do not fit count in the generation of the proposal that they were refused for.
+    """
 
     def inherited(size: int) -> float:
         known = grow(study.copy(), Sobol(screen, 5, 0), size)
-        rates = {trial.candidate.parameters["rate"] for trial in known.trials}
+        rates = [float(trial.candidate.parameters["rate"]) for trial in known.trials]
         asked = nsga2(screen, 5, 0).ask(known, 20)
-        return float(np.mean([candidate.parameters["rate"] in rates for candidate in asked]))
+        return float(np.mean([np.isclose(float(candidate.parameters["rate"]), rates).any() for candidate in asked]))
 
-    assert inherited(19) == 0
+    assert inherited(15) < 0.2
     assert inherited(20) > 0.5
 
 
@@ -119,9 +122,15 @@ def test_study_of_any_size_passes_the_shipped_check(
         grow(study, lasting, 11)
 
 
-def test_gaussian_processes_pass_the_shipped_check(begun: Study, new_screen: Callable[[], Screen]) -> None:
-    begun.objectives = ("error",)
-    assert check_sampler(lambda: gp(new_screen(), 5, 0), begun, new_screen(), n=1) == []
+def test_gaussian_processes_find_the_bottom_of_a_parabola() -> None:
+    problem = Problem(SearchSpace({"x": Float(0.0, 1.0)}), objective=lambda candidate: {"error": 0.5})
+    screen, study = Screen(problem, from_keywords()), Study(("error",))
+    for number in range(11):
+        x = number / 10
+        study.add(Trial(Candidate(number, {"x": x}, 1, "sobol"), "complete", {"error": (x - 0.37) ** 2}))
+    [candidate] = gp(screen, 1, 0).ask(study, 1)
+    assert abs(float(candidate.parameters["x"]) - 0.37) < 0.05
+    assert gp(screen, 1, 0).ask(study, 1) == [candidate]
 
 
 @pytest.mark.slow
@@ -194,12 +203,12 @@ def test_own_sampler_of_optuna_may_be_named_in_a_file(problem: Problem, tmp_path
         "eager = partial(Optuna, make=lambda seed: TPESampler(seed=seed, n_startup_trials=2))\n"
     )
     place = f"{tmp_path / 'mine.py'}:eager"
-    study = search(problem=problem, root=tmp_path, sampler2=place, r1=2, r2=2, r3=0)
+    study = search(problem=problem, root=tmp_path, sampler2=place, r1=2, r2=2, r3=0, objectives=["error", "model_size"])
     assert [trial.candidate.origin for trial in study.trials] == ["sobol"] * 2 + ["eager"] * 2
 
 
 def test_unknown_name_is_answered_with_the_known_ones(problem: Problem) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'optuna'.*random, evolution, optuna, optuna-nsga2"):
+    with pytest.raises(ConfigError, match=r"did you mean 'optuna'.*random, evolution, optuna, optuna-nsga2"):
         from_keywords(problem=problem, sampler2="optna")
 
 
