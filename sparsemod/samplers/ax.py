@@ -71,9 +71,11 @@ class Ax:
         return self._fitting.ask(study, n, self._drafts)
 
     def _drafts(self, study: Study, rng: np.random.Generator) -> Iterator[Draft]:
+        if not self._varying:
+            return
         with _quiet():
             client = self._told(study, int(rng.integers(2**31)))
-        while self._varying:
+        while True:
             proposed = _next(client)
             if proposed is None:
                 return
@@ -146,12 +148,13 @@ def _index(parameter: Parameter, value: Value) -> Value:
 
 
 def _goals(study: Study) -> tuple[str, list[str]]:
-    """Objectives and outcome constraints in the language of Ax. A single objective can have no constraint."""
+    """Objectives and outcome constraints in the language of Ax."""
     objectives = ", ".join(f"-{_metric(position)}" for position in range(len(study.objectives)))
-    bounds = [study.reference[name] if name in study.objectives else study.limits[name] for name in _figures(study)]
-    first = 0 if len(study.objectives) > 1 else 1
-    constraints = [f"{_metric(position)} <= {bound!r}" for position, bound in enumerate(bounds)]
-    return objectives, constraints[first:]
+    bounds = study.limits | study.reference
+    bounded = list(enumerate(_figures(study)))
+    if len(study.objectives) == 1:  # a single objective has no threshold in Ax
+        bounded = bounded[1:]
+    return objectives, [f"{_metric(position)} <= {float(bounds[name])!r}" for position, name in bounded]
 
 
 def _metrics(study: Study, score: Score) -> dict[str, float]:

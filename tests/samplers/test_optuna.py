@@ -135,7 +135,7 @@ def test_gaussian_processes_find_the_bottom_of_a_parabola() -> None:
 
 @pytest.mark.slow
 def test_gaussian_processes_of_three_objectives(begun: Study, new_screen: Callable[[], Screen]) -> None:
-    assert check_sampler(lambda: gp(new_screen(), 5, 0), begun, new_screen()) == []
+    assert check_sampler(lambda: gp(new_screen(), 5, 0), begun, new_screen(), n=1) == []
 
 
 def test_tiny_share_that_fits_is_kept_to(begun: Study, problem: Problem) -> None:
@@ -161,6 +161,7 @@ def test_small_space_is_proposed_whole_and_then_nothing() -> None:
     assert (len(asked), found) == (9, set(expected))
 
 
+@pytest.mark.filterwarnings("ignore:NSGAIIISampler is experimental")
 def test_any_sampler_of_optuna_may_be_named(begun: Study, screen: Screen) -> None:
     mine = partial(Optuna, make=lambda seed: optuna.samplers.NSGAIIISampler(seed=seed, population_size=4))
     assert check_sampler(lambda: mine(screen, 5, 0), begun, screen) == []
