@@ -50,7 +50,8 @@ setup(
         "export": ["onnx", "onnxruntime"],
         "executorch": ["executorch>=1.5"],
         "litert": ["ai-edge-litert>=2.3"],
-        "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "pytest", "pytest-timeout"],
+        "optuna": ["optuna>=5"],
+        "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "optuna", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[

@@ -12,6 +12,7 @@ HEAVY = {
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "optuna",
     "pandas",
     "plotly",
     "ray",

@@ -22,6 +22,13 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "sobol": "sparsemod.samplers.sobol:Sobol",
         "bayes": "sparsemod.samplers.bayes:Bayes",
         "morph": "sparsemod.samplers.morph:Morph",
+        "random": "sparsemod.samplers.random:Random",
+        "evolution": "sparsemod.samplers.evolution:Evolution",
+        "optuna": "sparsemod.samplers.optuna:Optuna",
+        "optuna-nsga2": "sparsemod.samplers.optuna:nsga2",
+        "optuna-gp": "sparsemod.samplers.optuna:gp",
+        "ax": "sparsemod.samplers.ax:Ax",
+        "ax-quality": "sparsemod.samplers.ax:quality",
     }
 )
 """Where the samplers are that a stage may name; each is called with (screen, epochs, seed)."""

@@ -7,12 +7,16 @@ goes on as if it had never stopped. Proposals of one call know the ones before t
 from collections.abc import Sequence
 from typing import Protocol
 
+from sparsemod.samplers.ax import Ax
 from sparsemod.samplers.bayes import Bayes
+from sparsemod.samplers.evolution import Evolution
 from sparsemod.samplers.morph import Morph
+from sparsemod.samplers.optuna import Optuna
+from sparsemod.samplers.random import Random
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.study import Candidate, Study
 
-__all__ = ["Bayes", "Morph", "Sampler", "Sobol"]
+__all__ = ["Ax", "Bayes", "Evolution", "Morph", "Optuna", "Random", "Sampler", "Sobol"]
 
 
 class Sampler(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sparsemod.cost.screen import Screen
-from sparsemod.samplers import Bayes, Morph, Sampler, Sobol
+from sparsemod.samplers import Bayes, Evolution, Morph, Optuna, Random, Sampler, Sobol
 from sparsemod.space import identity
 from sparsemod.study import Study, Trial
 from sparsemod.testing import check_sampler
@@ -19,6 +19,9 @@ MAKERS: dict[str, Make] = {
     "sobol": lambda screen, seed: Sobol(screen, 5, seed),
     "bayes": lambda screen, seed: Bayes(screen, 5, seed),
     "morph": lambda screen, seed: Morph(screen, 5, seed),
+    "random": lambda screen, seed: Random(screen, 5, seed),
+    "evolution": lambda screen, seed: Evolution(screen, 5, seed),
+    "optuna": lambda screen, seed: Optuna(screen, 5, seed),
 }
 
 
