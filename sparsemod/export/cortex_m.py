@@ -4,7 +4,7 @@ The network is brought into operators that CMSIS-NN has and traced with int8 bet
 each an operator `cortex_m::*`. The program itself cannot run here, since its kernels are built for the device. Its
 operators can, before they are serialized: ExecuTorch has a reference of each in PyTorch, with the same integers.
 
-The reference follows any order of axes in memory, and kernels do not: that order is checked too.
+`cortex_m_check` looks for what the reference does not show.
 """
 
 import importlib.util
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.export.cmsis_nn import rewritten
-from sparsemod.export.cortex_m_network import Network, marked
+from sparsemod.export.cortex_m_check import operators, portable, require_kernels, require_layouts
+from sparsemod.export.cortex_m_network import Network, channels_last
 from sparsemod.export.whole import Whole, compare, inputs_of
 from sparsemod.graph import Graph
 
 if TYPE_CHECKING:
     from executorch.backends.cortex_m.target_config import CortexMTargetConfig
-    from executorch.exir import ExecutorchProgramManager
     from torch.export import ExportedProgram
 
 _VECTORS = 32
@@ -83,19 +83,20 @@ def program(graph: Graph, target: "CortexMTargetConfig") -> Program:
         from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge
 
-    config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.silu.default], _check_ir_validity=False)
+    config = EdgeCompileConfig(_check_ir_validity=False)  # int8 is not in the types that it allows
     edge = to_edge(_traced(graph), compile_config=config)
     lowered = CortexMPassManager(edge.exported_program(), target_config=target).transform()
-    _require_layouts(lowered)
-    portable, reference = _portable(lowered), _Reference(lowered.module(check_guards=False))
-    whole = compare(graph, lambda x: reference.run(marked(x)), _VECTORS)
+    _set_tables(lowered, graph)
+    require_layouts(lowered)
+    left, reference = portable(lowered), _Reference(lowered.module(check_guards=False))
+    whole = compare(graph, lambda x: reference.run(channels_last(x)), _VECTORS)
     made = EdgeProgramManager(lowered, compile_config=config).to_executorch()  # this changes `lowered`
-    _require_kernels(made)
-    return Program(made.buffer, whole, portable)
+    require_kernels(made)
+    return Program(made.buffer, whole, left)
 
 
 class _Reference(fx.Interpreter):
-    """Computes a lowered network. PyTorch has no dilated integer convolutions: zeros between their weights do the same."""
+    """Computes a lowered network; for dilated convolutions, which PyTorch has not for integers, with zeros between."""
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One operator."""
@@ -146,7 +147,7 @@ def _traced(graph: Graph) -> "ExportedProgram":
     """With a mark on each operator that shall take integers; the passes leave the others in float."""
     from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 
-    traced = torch.export.export(Network(rewritten(graph)).eval(), (marked(inputs_of(graph)[:1]),))
+    traced = torch.export.export(Network(rewritten(graph)).eval(), (channels_last(inputs_of(graph)[:1]),))
     for node in traced.graph_module.graph.nodes:
         if _integer(node):
             mark = {ArmAnnotationInfo.CUSTOM_META_KEY: ArmAnnotationInfo(quantized=True)}
@@ -164,63 +165,23 @@ def _integer(node: fx.Node) -> bool:
     return bool(one.shape == other.shape or per_channel)
 
 
-_KERNELS = ("conv2d", "max_pool2d", "avg_pool2d", "softmax", "sigmoid", "tanh", "silu", "gelu", "pad")
+_KERNELS = ("conv2d", "max_pool2d", "avg_pool2d", "softmax", "sigmoid", "pad")
 _INTEGER = (*_KERNELS, "cat", "reshape", "view", "flatten", "permute", "slice", "narrow", "clone", "contiguous")
 """Operators of ATen that kernels take in integers: those of CMSIS-NN, and portable ones that move numbers."""
 
-_MOVING = ("view_copy", "cat", "slice_copy", "_clone_dim_order", "_to_dim_order_copy")
-_ORDERED = ("view_copy", "cat", "slice_copy", "transpose", "softmax", "native_layer_norm")
-"""Their kernels take the order of the network; others of CMSIS-NN channels last."""
 
-_SEVERAL = ("quantized_add", "quantized_mul", "cat")
-_ANY_ORDER = ("quantize_per_tensor", "dequantize_per_tensor", "quantized_activation")
-
-
-def _operators(lowered: "ExportedProgram") -> list[tuple[str, str, fx.Node]]:
-    """Dialect, name and node of each, such as cortex_m and quantized_add."""
-    called = [node for node in lowered.graph.nodes if node.op == "call_function"]
-    names = [str(node.target.__name__).split(".") for node in called]
-    return [(name[0], name[1], node) for name, node in zip(names, called, strict=True) if len(name) > 1]
-
-
-def _portable(lowered: "ExportedProgram") -> tuple[str, ...]:
-    """Operators that compute, and are not of CMSIS-NN."""
-    others = {name for dialect, name, _ in _operators(lowered) if dialect != "cortex_m"}
-    return tuple(sorted(others - set(_MOVING)))
-
-
-def _require_layouts(lowered: "ExportedProgram") -> None:
-    """Kernels read memory as it lies; the reference, which follows any order, would not notice.
+def _set_tables(lowered: "ExportedProgram", graph: Graph) -> None:
+    """Gives each function its own table: all of them were traced as a sigmoid.
 
     Raises:
-        SparsemodError: One would read an image in another order than it has.
+        SparsemodError: There are not as many tables as functions.
     """
-    from executorch.exir.tensor import dim_order_from_stride
-
-    for dialect, name, node in _operators(lowered):
-        if name in _ANY_ORDER or (dialect != "cortex_m" and name not in _ORDERED):
-            continue
-        wanted = (0, 1, 2, 3) if name in _ORDERED else (0, 2, 3, 1)
-        sources = node.all_input_nodes if name in _SEVERAL else node.all_input_nodes[:1]
-        for image in (source.meta["val"] for source in sources if source.meta["val"].dim() == 4):
-            one_order = image.shape[1] == 1 or set(image.shape[2:]) == {1}
-            if one_order and (dialect == "cortex_m" or name == "view_copy"):  # others go by the strides
-                continue
-            if tuple(dim_order_from_stride(image.stride())) != wanted:
-                raise SparsemodError(f"{name} would read an image in an order that it has not")
-
-
-def _require_kernels(made: "ExecutorchProgramManager") -> None:
-    """Portable kernels that the program needs, and ExecuTorch has not.
-
-    Raises:
-        SparsemodError: There are such.
-    """
-    import executorch.kernels.quantized  # noqa: F401 - registers the operators that quantize
-    from executorch.runtime import Runtime
-
-    known = Runtime.get().operator_registry.operator_names
-    needed = {f"{op.name}.{op.overload}" for plan in made.executorch_program.execution_plan for op in plan.operators}
-    missing = sorted(name for name in needed - set(known) if not name.startswith("cortex_m::"))
-    if missing:
-        raise SparsemodError(f"ExecuTorch has no kernel for {', '.join(missing)}")
+    tables = [operator.table for operator in graph.operators if operator.kind == "function"]
+    found = [node for _, name, node in operators(lowered) if name == "quantized_activation"]
+    if len(found) != len(tables):
+        raise SparsemodError(f"ExecuTorch has made {len(found)} tables of {len(tables)} functions")
+    for node, table in zip(found, tables, strict=True):
+        assert isinstance(node.args[1], fx.Node) and table is not None
+        lowered.state_dict[lowered.graph_signature.inputs_to_parameters[node.args[1].name]] = nn.Parameter(
+            table, requires_grad=False
+        )

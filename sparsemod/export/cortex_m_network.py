@@ -56,14 +56,21 @@ class _Layer(Layer):
             return
         bias = torch.zeros(len(self.scale)) if operator.bias is None else operator.bias
         self.integers, self.unit = bias.int(), self.scale * self.sources[0].scale
-        self.weight = marked(self.weight)
+        # Its strides say so even if there is one channel: those of the output follow them.
+        self.weight = self.weight.clone(memory_format=torch.channels_last)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         if self.operator.kind in _IN_ORDER:
             inputs = tuple(_in_order(*pair) for pair in zip(inputs, self.sources, strict=True))
         fixed = self.operator.multiplier is not None
         bounds = (int(self.operator.low), int(self.operator.high)) if fixed else (-128, 127)
-        return _channels_last(through(self.unbounded(*inputs), self.target, *bounds), self.target)
+        x = through(self.unbounded(*inputs), self.target, *bounds)
+        last = channels_last(x)
+        return x if last is x else through(last, self.target)
+
+    def unbounded(self, *inputs: Tensor) -> Tensor:
+        """A function is traced as a sigmoid, which has a table; `cortex_m` fills in that of the function."""
+        return inputs[0].sigmoid() if self.operator.kind == "function" else super().unbounded(*inputs)
 
     def real_bias(self) -> Tensor | None:
         if self.integers is None:
@@ -73,11 +80,9 @@ class _Layer(Layer):
         return bias
 
 
-def _channels_last(x: Tensor, activation: Activation) -> Tensor:
-    """A copy if an image is not."""
-    if x.dim() != 4 or x.is_contiguous(memory_format=torch.channels_last):
-        return x
-    return through(x.clone(memory_format=torch.channels_last), activation)
+def channels_last(x: Tensor) -> Tensor:
+    """An image with channels last in memory."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def _in_order(x: Tensor, activation: Activation) -> Tensor:
@@ -85,8 +90,3 @@ def _in_order(x: Tensor, activation: Activation) -> Tensor:
     if x.stride() == torch.empty(x.shape, device="meta").stride():
         return x
     return through(x.clone(memory_format=torch.contiguous_format), activation)
-
-
-def marked(x: Tensor) -> Tensor:
-    """Channels last also by its strides if there is but one channel: what is computed from it follows them."""
-    return x.clone(memory_format=torch.channels_last) if x.dim() == 4 else x

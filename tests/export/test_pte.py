@@ -156,7 +156,7 @@ def test_groups_dilation_and_bounds_are_within_one_step_on_a_cortex_m(tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 5, 7, 10])
 def test_random_networks_agree_on_a_cortex_m(tmp_path: Path, runtime, seed: int) -> None:
-    """The second permutes an image of one channel, the last is dilated; others have functions without a kernel."""
+    """The second permutes what comes from an image of one channel; the last is dilated."""
     module = Random(seed, sequence=False)
     done = export(int8(module, *module.shape), tmp_path / "net.pte", "cortex-m", "Cortex-M4")
     assert done.kernels == "cortex-m"
@@ -164,10 +164,12 @@ def test_random_networks_agree_on_a_cortex_m(tmp_path: Path, runtime, seed: int)
 
 
 @pytest.mark.slow
-def test_functions_without_a_kernel_are_named(tmp_path: Path, runtime) -> None:
-    graph = int8(nn.Sequential(nn.Linear(4, 8), nn.ELU(), nn.Linear(8, 3)), 4)
-    done = export(graph, tmp_path / "net.pte", "cortex-m", "Cortex-M4")
-    assert (done.kernels, done.note) == ("cortex-m", "portable kernels compute elu")
+def test_functions_are_tables_and_others_are_named(tmp_path: Path, runtime) -> None:
+    layers = (nn.Linear(4, 8), nn.ELU(), nn.Hardswish(), nn.LeakyReLU(0.1), nn.LayerNorm(8), nn.Linear(8, 3))
+    done = export(int8(nn.Sequential(*layers), 4), tmp_path / "net.pte", "cortex-m", "Cortex-M4")
+    assert (done.kernels, done.note) == ("cortex-m", "portable kernels compute native_layer_norm")
+    assert done.whole.largest <= 1
+    assert (tmp_path / "net.pte").read_bytes().count(b"quantized_activation") == 1  # a name, called three times
 
 
 @pytest.mark.slow
