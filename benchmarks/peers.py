@@ -70,27 +70,26 @@ def evolution(task: Task, seed: int, population: int = 30, tournament: int = 5) 
 # --- Optuna ----------------------------------------------------------------------------------------------------------
 
 
-def optuna(task: Task, seed: int, name: str, **settings: Any) -> Asking:
-    """A sampler of Optuna by its name."""
+def optuna(task: Task, seed: int, name: str, flat: bool = True, **settings: Any) -> Asking:
+    """A sampler of Optuna by its name; flat: it is asked for all parameters, also for those that do not exist."""
     import optuna as library
 
     library.logging.set_verbosity(library.logging.ERROR)
     warnings.simplefilter("ignore")
-    sampler = getattr(library.samplers, name)(
-        seed=seed, constraints_func=lambda trial: trial.user_attrs["excess"], **settings
-    )
+    sampler = getattr(library.samplers, name)(seed=seed, **settings)
     study = library.create_study(directions=["minimize"] * len(task.objectives), sampler=sampler)
     while True:
         trial = study.ask()
-        values = yield _suggested(task.space, trial)
-        trial.set_user_attr("excess", _excess(task, values))
+        values = yield _suggested(task.space, trial, flat)
+        for place, excess in enumerate(_excess(task, values)):
+            trial.set_constraint(f"limit_{place}", excess)
         study.tell(trial, [values[name] for name in task.objectives])
 
 
-def _suggested(space: SearchSpace, trial: Any) -> Parameters:
+def _suggested(space: SearchSpace, trial: Any, flat: bool) -> Parameters:
     found: dict[str, Value] = {}
     for name, parameter in space.items():
-        if not space.is_active(name, found):
+        if not flat and not space.is_active(name, found):
             continue
         if isinstance(parameter, Choice):
             found[name] = trial.suggest_categorical(name, list(parameter.options))
@@ -101,8 +100,9 @@ def _suggested(space: SearchSpace, trial: Any) -> Parameters:
 
 
 def _excess(task: Task, values: Values) -> list[float]:
-    """Above zero where a limit is broken."""
-    return [values[name] / limit - 1 if limit else values[name] for name, limit in task.limits.items()]
+    """Above zero where a limit is broken, or an objective is beyond the reference point."""
+    bounds = {**task.reference, **task.limits}
+    return [values[name] / bound - 1 if bound else values[name] for name, bound in bounds.items()]
 
 
 # --- pymoo -----------------------------------------------------------------------------------------------------------
@@ -116,7 +116,9 @@ def pymoo(task: Task, seed: int, population: int = 20) -> Asking:
     from pymoo.core.problem import Problem
     from pymoo.problems.static import StaticProblem
 
-    problem = Problem(vars=_variables(task.space), n_obj=len(task.objectives), n_ieq_constr=len(task.limits))
+    problem = Problem(
+        vars=_variables(task.space), n_obj=len(task.objectives), n_ieq_constr=len({*task.limits, *task.objectives})
+    )
     same = mixed.MixedVariableDuplicateElimination()
     mating = mixed.MixedVariableMating(eliminate_duplicates=same)
     algorithm = NSGA2(
@@ -168,7 +170,7 @@ METHODS: Mapping[str, Method] = {
     "Sobol, feasible": sobol,
     "random": random,
     "evolution (uNAS)": evolution,
-    "Optuna TPE": partial(optuna, name="TPESampler", multivariate=True, group=True),
+    "Optuna TPE": partial(optuna, name="TPESampler", flat=False, multivariate=True, group=True),
     "Optuna NSGA-II": partial(optuna, name="NSGAIISampler", population_size=20),
     "Optuna GP": partial(optuna, name="GPSampler"),
     "pymoo NSGA-II": pymoo,

@@ -113,8 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         "onnx: a new file for importers of other tools (pip install 'sparsemod[export]'); ONNX Runtime computes each "
         "layer, which may be one int8 step off where ONNX rounds halves differently. Exit code 1 if more differs. "
         "tflite: a new file for LiteRT and TensorFlow Lite Micro (pip install 'sparsemod[litert]'). "
-        "pte: a new file for ExecuTorch (pip install 'sparsemod[executorch]'). "
-        "These two are run first, and written if they find the same class for 95 % of 64 inputs.",
+        "pte: a new file for ExecuTorch (pip install 'sparsemod[executorch]'), for a Cortex-M with the kernels of "
+        "CMSIS-NN. These two are run first, and written if they find the same class for 95 % of 64 inputs; for a "
+        "Cortex-M a reference of its kernels is, on 32.",
     )
     export.add_argument("study", type=Path, help="folder of the study, such as results/digits")
     export.add_argument("number", type=int, help="of a trial on the front; `sparsemod pareto` lists them")
@@ -124,7 +125,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a new folder of C, or file; nothing is overwritten"
     )
-    export.add_argument("--device", metavar="NAME", help="that C must fit (default: of the study)")
+    export.add_argument(
+        "--device", metavar="NAME", help="that C must fit, and a pte is written for (default: of the study)"
+    )
+    export.add_argument(
+        "--kernels",
+        choices=("cortex-m", "xnnpack", "portable"),
+        help="of a pte (default: cortex-m if the device is one, "
+        "else xnnpack); what these cannot compute is left to the portable ones",
+    )
     export.set_defaults(run=commands.export)
 
     verify = subparsers.add_parser(

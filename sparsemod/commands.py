@@ -17,6 +17,7 @@ from sparsemod.errors import InputError
 if TYPE_CHECKING:
     from sparsemod.config import Config
     from sparsemod.device import Device
+    from sparsemod.export.whole import Whole
     from sparsemod.graph import Graph
     from sparsemod.study import Study, Trial
 
@@ -171,9 +172,11 @@ def export(options: argparse.Namespace) -> int:
     graph = results.load(options.study).load_model(options.number)
     if options.to == "onnx":
         return _export_onnx(graph, options.out)
-    if options.to in ("tflite", "pte"):
-        return _export_and_run(graph, options.out, options.to)
+    if options.to == "tflite":
+        return _export_tflite(graph, options.out)
     device = find_device(options.device or results.recorded_settings(options.study)["DEVICE.device"])
+    if options.to == "pte":
+        return _export_pte(graph, options.out, options.kernels, device.core)
     export(graph, options.out, device=device)
     print(f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}\n")
     try:
@@ -200,16 +203,31 @@ def _export_onnx(graph: "Graph", path: Path) -> int:
     return 0 if plain.ok else 1
 
 
-def _export_and_run(graph: "Graph", path: Path, kind: str) -> int:
-    from sparsemod.export import pte, tflite
+def _export_tflite(graph: "Graph", path: Path) -> int:
+    from sparsemod.export import tflite
 
-    if kind == "pte":
-        done = pte.export(graph, path)
-        whole, runtime = done.whole, f"ExecuTorch with its {done.kernels} kernels"
-    else:
-        whole, runtime = tflite.export(graph, path), "LiteRT with its reference kernels"
-    print(f"wrote {path} ({path.stat().st_size:,} bytes)\n\n{whole.vectors} inputs, computed by {runtime}: {whole}")
+    whole = tflite.export(graph, path)
+    _print_written(path, whole, "LiteRT with its reference kernels")
     return 0
+
+
+def _export_pte(graph: "Graph", path: Path, kernels: str | None, core: str) -> int:
+    from sparsemod.export import pte
+
+    done = pte.export(graph, path, kernels or ("cortex-m" if core.startswith("Cortex-M") else "xnnpack"), core)
+    runtimes = {
+        "cortex-m": f"ExecuTorch's reference of its kernels for {core}",
+        "xnnpack": "ExecuTorch with its XNNPACK kernels",
+        "portable": "ExecuTorch with its portable kernels",
+    }
+    _print_written(path, done.whole, runtimes[done.kernels])
+    if done.note:
+        print(done.note)
+    return 0
+
+
+def _print_written(path: Path, whole: "Whole", runtime: str) -> None:
+    print(f"wrote {path} ({path.stat().st_size:,} bytes)\n\n{whole.vectors} inputs, computed by {runtime}: {whole}")
 
 
 def verify(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ parameters a builder reads, and two candidates that agree on those are one netwo
 import copy
 import logging
 import math
+import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,8 @@ T = TypeVar("T")
 _GRAPHS, _COSTS = 100, 2_000
 """How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
-_SLOW = 0.2
-"""Seconds for the costs of one candidate that are worth a warning."""
+_SLOW, _TIMED = 0.05, 5
+"""Seconds for the costs of one candidate that are worth a warning, in the median of the first few."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Screen:
         self._shape, self._classes = input_shape, num_classes
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
-        self._warned = False
+        self._times: list[float] = []
         self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
         self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
 
@@ -121,9 +122,14 @@ class Screen:
 
     def _warn_if_slow(self, seconds: float) -> None:
         """Says once that the problem's own costs take long: hundreds of candidates are screened for each proposal."""
-        if seconds > _SLOW and self.problem.costs is not None and not self._warned:
-            self._warned = True
-            _log.warning("costs took %.1f s for one candidate; a search calls it some 300 times per proposal", seconds)
+        if self.problem.costs is None:
+            return
+        self._times.append(seconds)
+        if len(self._times) == _TIMED and statistics.median(self._times) > _SLOW:
+            _log.warning(
+                "`costs` of the problem takes %.2g s for one candidate; a search calls it some 300 times per proposal",
+                statistics.median(self._times),
+            )
 
     def _computed(self, parameters: Parameters) -> Mapping[str, float]:
         if self.problem.costs is not None:

@@ -1,13 +1,14 @@
 """A `Graph` as a program of ExecuTorch: real numbers in and out, int8 weights, and int8 between the layers.
 
-The integer kernels of XNNPACK compute it where they take the network. Some they refuse, or fail at when it runs: those
-are written for the portable kernels of ExecuTorch, which compute each operator in float between int8 activations. The
-program, which takes one sample at a time, is run before it is written.
+For a Cortex-M it is written for the integer kernels of CMSIS-NN, see `cortex_m`; for larger processors for those of
+XNNPACK. Networks that these refuse, or fail at, are written for the portable kernels of ExecuTorch, which compute each
+operator in float between int8 activations. The program takes one sample at a time. It is run before it is written, for
+a Cortex-M by ExecuTorch's reference of the kernels.
 """
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,60 +28,85 @@ for _name in ("torchao", "executorch", "torch.utils._pytree"):  # they warn of w
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
+KERNELS = ("cortex-m", "xnnpack", "portable")
+
+
 @dataclass(frozen=True)
 class Exported:
     """A file beside its network.
 
     Attributes:
         whole: How far ExecuTorch is from the network.
-        kernels: XNNPACK or portable.
+        kernels: One of `KERNELS`.
+        note: Which operators the wanted kernels do not compute; empty if they compute all.
     """
 
     whole: Whole
     kernels: str
+    note: str = ""
 
 
-def export(graph: Graph, path: str | Path) -> Exported:
+def export(graph: Graph, path: str | Path, kernels: str = "xnnpack", core: str = "") -> Exported:
     """Writes a network as `.pte`, after ExecuTorch has computed the same with it.
 
     Args:
         graph: As `compress.quantize.lower` makes it, of any scheme.
         path: A new file.
+        kernels: One of `KERNELS`; those that cannot compute the network give way to the portable ones.
+        core: The processor, such as Cortex-M4, of a program with kernels for it.
 
     Raises:
-        InputError: The file exists or cannot be written, or the package executorch is missing.
+        InputError: The file exists or cannot be written, the package executorch is missing, or it has no kernels for
+            the core.
         SparsemodError: ExecuTorch computes something else; nothing is written.
     """
     path = Path(path)
     artefact.require_new(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those between PyTorch and ExecuTorch are theirs to mend
-        exported, content = _exported(graph)
+        exported, content = _exported(graph, kernels, core)
     artefact.write_file(path, content)
     return exported
 
 
-def _exported(graph: Graph) -> tuple[Exported, bytes]:
+def _exported(graph: Graph, kernels: str, core: str) -> tuple[Exported, bytes]:
     try:
         import executorch.kernels.quantized  # noqa: F401 - registers the operators that quantize
-        from executorch.runtime import Runtime
     except ModuleNotFoundError as error:
         raise InputError(
             f"{error.name} is not installed, for ExecuTorch: pip install 'sparsemod[executorch]'"
         ) from None
+    if kernels == "cortex-m":
+        return _for_cortex_m(graph, core)
+    if kernels == "xnnpack":
+        try:
+            return _run(graph, "xnnpack")
+        except (AssertionError, RuntimeError, SparsemodError):  # its partitioner, its runtime, or its results
+            pass
+    return _run(graph, "portable")
 
-    def found(program: "ExecutorchProgramManager") -> Whole:
-        method = Runtime.get().load_program(program.buffer).load_method("forward")
-        return compare(graph, lambda x: _only(method.execute([x.contiguous()])))
 
-    kernels = "XNNPACK"
+def _for_cortex_m(graph: Graph, core: str) -> tuple[Exported, bytes]:
+    from sparsemod.export import cortex_m
+
+    target = cortex_m.target(core)
     try:
-        program = _program(graph, delegated=True)
-        whole = found(program)
-    except (AssertionError, RuntimeError, SparsemodError):  # its partitioner, its runtime, or its results
-        kernels = "portable"
-        program = _program(graph, delegated=False)
-        whole = found(program)
+        made = cortex_m.program(graph, target)
+    except Exception as error:  # of the passes, which raise nothing narrower
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        exported, content = _run(graph, "portable")
+        return replace(exported, note=f"not written for {core}: {reason}"), content
+    note = f"portable kernels compute {', '.join(made.portable)}" if made.portable else ""
+    return Exported(made.whole, "cortex-m", note), made.content
+
+
+def _run(graph: Graph, kernels: str) -> tuple[Exported, bytes]:
+    """A program that this machine can run, and has run."""
+    from executorch.runtime import Runtime
+
+    program = _program(graph, delegated=kernels == "xnnpack")
+    method = Runtime.get().load_program(program.buffer).load_method("forward")
+    whole = compare(graph, lambda x: _only(method.execute([x.contiguous()])))
     return Exported(whole, kernels), program.buffer
 
 

@@ -33,11 +33,9 @@ class Qdq(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        unknown = [f"{operator.name} ({operator.kind})" for operator in graph.operators if operator.kind not in KINDS]
-        if unknown:
-            raise InputError(f"operators that cannot be written: {', '.join(unknown)}")
+        require_known(graph)
         self.graph = graph
-        self.layers = nn.ModuleList(_Layer(graph, operator) for operator in graph.operators)
+        self.layers = nn.ModuleList(Layer(graph, operator) for operator in graph.operators)
 
     def forward(self, x: Tensor) -> Tensor:
         """Each activation goes through its integers."""
@@ -48,17 +46,24 @@ class Qdq(nn.Module):
         return values[self.graph.output]
 
 
-def through(x: Tensor, activation: Activation) -> Tensor:
-    """Real values as later operators see them: rounded to int8 if the activation is kept so."""
+def require_known(graph: Graph) -> None:
+    """Raises InputError if there are operators that `KINDS` does not hold."""
+    unknown = [f"{operator.name} ({operator.kind})" for operator in graph.operators if operator.kind not in KINDS]
+    if unknown:
+        raise InputError(f"operators that cannot be written: {', '.join(unknown)}")
+
+
+def through(x: Tensor, activation: Activation, low: int = -128, high: int = 127) -> Tensor:
+    """Real values as later operators see them: rounded to int8, and bounded, if the activation is kept so."""
     if activation.itemsize == 4:
         return x
-    steps = (activation.scale, activation.zero_point, -128, 127, torch.int8)
+    steps = (activation.scale, activation.zero_point, low, high, torch.int8)
     ops = torch.ops.quantized_decomposed
     result: Tensor = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *steps), *steps)
     return result
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """One operator in real values, with its weights as they are stored."""
 
     weight: Tensor | None
@@ -84,14 +89,22 @@ class _Layer(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Real values in and out, bounded."""
+        x = self.unbounded(*inputs)
+        if (self.low, self.high) == (0, _INFINITY):
+            return F.relu(x)
+        return x if (self.low, self.high) == (-_INFINITY, _INFINITY) else F.hardtanh(x, self.low, self.high)
+
+    def unbounded(self, *inputs: Tensor) -> Tensor:
+        """What the operator computes, before its bounds."""
         weight = self.weight
         if self.scale is not None:
             dequantize = torch.ops.quantized_decomposed.dequantize_per_channel
             weight = dequantize(weight, self.scale, self.zero, 0, -127, 127, torch.int8)
-        x = KINDS[self.operator.kind](self.operator, self.target, inputs, weight, self.bias)
-        if (self.low, self.high) == (0, _INFINITY):
-            return F.relu(x)
-        return x if (self.low, self.high) == (-_INFINITY, _INFINITY) else F.hardtanh(x, self.low, self.high)
+        return KINDS[self.operator.kind](self.operator, self.target, inputs, weight, self.real_bias())
+
+    def real_bias(self) -> Tensor | None:
+        """In real units."""
+        return self.bias
 
 
 def _bounds(operator: Operator, to: Activation) -> tuple[float, float]:

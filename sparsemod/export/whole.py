@@ -9,7 +9,8 @@ from torch import Tensor
 from sparsemod.errors import SparsemodError
 from sparsemod.graph import Graph, run
 
-_VECTORS = 64
+VECTORS = 64
+"""Inputs that are compared, at most."""
 
 AGREEMENT = 0.95
 """Share of inputs that must get the same largest output; a file with less is not written."""
@@ -44,24 +45,25 @@ def inputs_of(graph: Graph) -> Tensor:
     """Inputs in real units, always the same: of int8 zero, smallest, largest and the whole range; else normal ones."""
     source, generator = graph.activations[0], torch.Generator().manual_seed(0)
     if source.itemsize == 4:
-        return torch.randn(_VECTORS, *source.shape, generator=generator)
-    steps = torch.randint(-128, 128, (_VECTORS, *source.shape), generator=generator)
+        return torch.randn(VECTORS, *source.shape, generator=generator)
+    steps = torch.randint(-128, 128, (VECTORS, *source.shape), generator=generator)
     for row, value in enumerate((source.zero_point, -128, 127)):
         steps[row] = value
     return (steps - source.zero_point) * source.scale
 
 
-def compare(graph: Graph, execute: Callable[[Tensor], Tensor]) -> Whole:
+def compare(graph: Graph, execute: Callable[[Tensor], Tensor], vectors: int = VECTORS) -> Whole:
     """Runs a network elsewhere.
 
     Args:
         graph: The network.
         execute: Real inputs of one sample, (1, *input shape), to real outputs.
+        vectors: How many inputs; fewer where it is slow.
 
     Raises:
         SparsemodError: Less than `AGREEMENT` of the inputs get the same largest output.
     """
-    x = inputs_of(graph)
+    x = inputs_of(graph)[:vectors]
     expected, found = run(graph, x).flatten(1), torch.cat([execute(sample[None]) for sample in x]).flatten(1)
     target = graph.activations[graph.output]
     integer = target.itemsize == 1

@@ -66,7 +66,7 @@ class Evolution:
 def _winner(study: Study, population: Sequence[Trial], rng: np.random.Generator) -> Trial:
     """The best of a few trials drawn with replacement, by weights drawn for this tournament."""
     drawn: list[Trial] = [population[index] for index in rng.integers(len(population), size=_TOURNAMENT)]
-    reference = np.array([study.reference[name] for name in study.objectives])
+    reference = np.array([study.reference_point()[name] for name in study.objectives])
     weights = 1 - rng.random(len(reference))  # in (0, 1]
     scalar = (study.values(drawn) / reference / weights).max(axis=1)
     return drawn[int(np.argmin(scalar))]
