@@ -28,8 +28,8 @@ _SOURCE = Path(__file__).parent / "source" / "arm"
 _PREFIX = "arm-none-eabi-"
 _PACKAGES = {f"{_PREFIX}gcc": "gcc-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
 _SHIFT = 6
-_MACS = 10_000_000
-"""Multiply-accumulates that one run may take: a few seconds of emulation. Large networks run fewer vectors."""
+_MACS = 128_000_000
+"""Multiply-accumulates that one run may take: some ten seconds of emulation. Larger networks run fewer vectors."""
 _MACS_PER_SECOND = 500_000
 """Of a slow machine that emulates."""
 
@@ -132,7 +132,7 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
             return [Check("", None, None, board.core, note=note)]
         arena, constants = memory(run([f"{_PREFIX}nm", "-S", str(net)]))
         flash, _ = _sections(net)
-        output = run(_emulator(board, program), seconds=SECONDS + facts["macs"] / _MACS_PER_SECOND)
+        output = run(_emulator(board, program), seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND)
     first = "" if runs == facts["vectors"] else f" (the first {runs})"
     identical = printed(output, r"of \d+ vectors identical")
     return [

@@ -147,12 +147,12 @@ def test_the_stack_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> No
 
 
 def test_a_large_network_runs_fewer_vectors(tmp_path: Path) -> None:
-    """9 x 16 x 16 x 30 x 30 multiply-accumulates: four vectors are within ten million."""
+    """25 x 16 x 16 x 102 x 102 multiply-accumulates are 66.6 million: one vector is within 128 million."""
     torch.manual_seed(0)
-    export(int8(nn.Conv2d(16, 16, 3, padding=1), 16, 30, 30), tmp_path / "net")
+    export(int8(nn.Conv2d(16, 16, 5, padding=2), 16, 102, 102), tmp_path / "net")
     checks = verify(tmp_path / "net")
     for place in CORES:
-        assert by_name(checks, place)["vectors with identical outputs (the first 4)"].verdict == "same"
+        assert by_name(checks, place)["vectors with identical outputs (the first 1)"].verdict == "same"
 
 
 def test_a_network_that_no_board_can_hold_is_not_run(tmp_path: Path) -> None:
