@@ -134,15 +134,14 @@ def test_zeros_stay_zeros(net: Net, x: Tensor) -> None:
     assert torch.equal(first == 0, net.first.weight == 0)
 
 
-@pytest.mark.parametrize(("values", "mean"), [([5.0], 5.0), ([9.0, 5.0], 5.0), ([9.0, 2.0, 4.0], 3.0),
-                                              ([9.0, 9.0, 4.0, 6.0], 5.0)])  # fmt: skip
-def test_training_ends_at_the_mean_of_the_second_half(values: list[float], mean: float) -> None:
-    """Of an odd number the step in the middle counts."""
+@pytest.mark.parametrize(("steps", "mean"), [(1, 1.0), (8, 8.0), (16, 15.5), (31, 30.0)])
+def test_training_ends_at_the_mean_of_its_last_eighth(steps: int, mean: float) -> None:
+    """The weight is the number of the step: of 31 an eighth is three, 29 to 31."""
     layer = nn.Linear(1, 1)
     settle = settling(layer)
-    for step, value in enumerate(values, 1):
-        layer.weight.data[:], layer.bias.data[:] = value, -value
-        settle(step, len(values))
-        assert step == len(values) or layer.weight.item() == value  # until then it is left as it is
+    for step in range(1, steps + 1):
+        layer.weight.data[:], layer.bias.data[:] = step, -step
+        settle(step, steps)
+        assert step == steps or layer.weight.item() == step  # until then it is left as it is
     assert layer.weight.item() == pytest.approx(mean)
     assert layer.bias.item() == pytest.approx(-mean)
