@@ -151,3 +151,23 @@ def test_cost_of_zero_has_a_logarithm_too(study: Study, problem: Problem) -> Non
     free = replace(problem, costs=lambda parameters: {"model_size": 0.0})
     candidate = Candidate(0, {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}, 5, "test")
     assert np.isfinite(Surrogate(Screen(free, Config())).rows(study, [candidate])).all()
+
+
+# --- epochs ----------------------------------------------------------------------------------------------------------
+
+
+def test_networks_that_were_trained_little_are_not_believed_bad(
+    study: Study, sobol: Sobol, screen: Screen, surrogate: Surrogate
+) -> None:
+    """Errors fall with the square root of the epochs; after 1 and 20 epochs of half the networks each, what one of the
+    first half would have after 20 is known."""
+    parameters = [candidate.parameters for candidate in sobol.ask(study, 40)]
+    for number, each in enumerate(parameters):
+        epochs = 1 if number < 20 else 20
+        size = screen.costs(each)["model_size"]
+        error = 0.9 * (1 + size / 100) ** -0.3 * epochs**-0.5
+        study.add(Trial(Candidate(number, each, epochs, "sobol"), "complete", {"error": error, **screen.costs(each)}))
+    again = [Candidate(40 + number, each, 20, "bayes") for number, each in enumerate(parameters[:20])]
+    mean, _ = surrogate.fit(study, "error")(again)
+    measured = np.array([study[number].score["error"] for number in range(20)])
+    assert np.exp(mean) == pytest.approx(measured / 20**0.5, rel=0.15)
