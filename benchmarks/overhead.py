@@ -11,6 +11,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,8 +59,8 @@ def start_up(statement: str) -> float:
     return whole - median(lambda: subprocess.run([sys.executable, "-c", ""], **quiet), time.perf_counter)
 
 
-def choosing(trials: int = 100) -> list[tuple[str, float | None, float]]:
-    """One candidate, after a hundred trials, in a space of thirty parameters with four objectives.
+def choosing() -> list[tuple[str, float | None, float]]:
+    """Candidates for a space of thirty parameters with four objectives, after a hundred and after four hundred trials.
 
     The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume;
     every tenth trial, the model is fitted anew as well. The libraries are loaded before, and timed on their own.
@@ -70,37 +71,35 @@ def choosing(trials: int = 100) -> list[tuple[str, float | None, float]]:
     screen = Screen(problem, config, data.input_shape, data.num_classes)
     rng = np.random.default_rng(0)
 
+    def grown(count: int) -> Study:
+        reference = {"error": 1.0, "latency": 100.0, **screen.limits}
+        study = Study(config.train.objectives, screen.limits, reference)
+        add(study, count)
+        return study
+
     def add(study: Study, count: int) -> None:
-        while count:
+        wanted = len(study) + count
+        while len(study) < wanted:
             parameters = problem.space.sample(rng)
-            if screen.misfit(parameters) is None:
+            if screen.fits(parameters):
                 costs = screen.costs(parameters)
                 error = min(0.9, 40 / (costs["macs"] + 40) + 0.02 * rng.random())
                 candidate = Candidate(study.next_number, parameters, 5, "bench")
                 study.add(Trial(candidate, "complete", {"error": error, **costs}))
-                count -= 1
 
-    def empty() -> Study:
-        return Study(config.train.objectives, screen.limits, {"error": 1.0, "latency": 100.0, **screen.limits})
-
-    def seconds(sampler: Bayes | Morph, study: Study) -> float:
+    def seconds(sampler: Bayes | Morph, study: Study, batch: int = 1) -> float:
         started = time.process_time()
-        assert sampler.ask(study, 1)
+        assert len(sampler.ask(study, batch)) == batch
         return time.process_time() - started
 
-    def new(kind: str) -> Bayes | Morph:
-        fresh = Screen(problem, config, data.input_shape, data.num_classes)
-        morphisms = [cnn.MORPHISMS] if kind == "morph" else []
-        return {"bayes": Bayes, "morph": Morph}[kind](problem.space, fresh, 10, 0, *morphisms)
+    def new(kind: type[Bayes | Morph]) -> Bayes | Morph:
+        return kind(Screen(problem, config, data.input_shape, data.num_classes), 10, 0)
 
-    study = empty()
-    add(study, 3)
-    loading = seconds(new("bayes"), study) - min(seconds(new("bayes"), study) for _ in range(RUNS))
+    study = grown(3)
+    loading = seconds(new(Bayes), study) - min(seconds(new(Bayes), study) for _ in range(RUNS))
     rows: list[tuple[str, float | None, float]] = [("libraries of the model, loaded once", None, loading)]
-    for kind in ("bayes", "morph"):
-        label = f"ask {kind}, {len(problem.space)} parameters"
-        study = empty()
-        add(study, trials)
+    for kind, trials, limit in ((Bayes, 100, 2.0), (Morph, 100, 2.0), (Bayes, 400, 5.0)):
+        study = grown(trials)
         first, later, refit = [], [], []
         for _ in range(RUNS):
             sampler = new(kind)
@@ -109,12 +108,16 @@ def choosing(trials: int = 100) -> list[tuple[str, float | None, float]]:
             later.append(seconds(sampler, study))
             add(study, 9)
             refit.append(seconds(sampler, study))
-        label += f", {trials} to {len(study.trials)} trials"
+        label = f"ask {kind.name}, {len(problem.space)} parameters, {trials} to {len(study)} trials"
         rows += [
-            (f"{label}: first", 2.0, statistics.median(first)),
-            (f"{label}: model kept", 2.0, statistics.median(later)),
-            (f"{label}: model fitted anew", 2.0, statistics.median(refit)),
+            (f"{label}: first", limit, statistics.median(first)),
+            (f"{label}: model kept", limit, statistics.median(later)),
+            (f"{label}: model fitted anew", limit, statistics.median(refit)),
         ]
+    study = grown(400)
+    rows.append(("ask bayes for 64 candidates after 400 trials: first", 10.0, seconds(new(Bayes), study, 64)))
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"memory of this process, after all asks: {largest:.0f} MB of 600 MB\n")
     return rows
 
 
