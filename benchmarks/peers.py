@@ -25,7 +25,7 @@ from sparsemod.space import Parameter, Parameters, Value
 Asking = Generator[Parameters, Values, None]
 Method = Callable[[Task, int], Asking]
 
-_START = 16
+_START = 8
 """Quasi-random candidates that ours begins with."""
 
 
