@@ -180,10 +180,10 @@ def ax(task: Task, seed: int, parego: int = 0) -> Asking:
     A bound on an objective is a threshold to Ax, which qLogNParEGO does not look at: there every bound is an outcome
     constraint on a figure of its own. Inactive parameters vary without effect.
     """
+    logging.disable(logging.WARNING)  # Ax tells of every trial, and of its import
     from ax.api.client import Client
     from ax.utils.common.random import set_rng_seed
 
-    logging.disable(logging.WARNING)  # Ax tells of every trial
     warnings.simplefilter("ignore")
     set_rng_seed(seed)  # a seed of the client is set anew for each ask: qLogNParEGO would draw one weighting for ever
     bounds = {**task.reference, **task.limits}
@@ -231,10 +231,8 @@ def _parego(start: int) -> Any:
     first = GenerationNode(
         "Sobol", [GeneratorSpec(Generators.SOBOL)], [MinTrials(threshold=start, transition_to="ParEGO")]
     )
-    then = GenerationNode(
-        "ParEGO", [GeneratorSpec(Generators.BOTORCH_MODULAR, {"botorch_acqf_class": qLogNParEGO})]
-    )
-    return GenerationStrategy("qLogNParEGO", nodes=[first, then])
+    then = GenerationNode("ParEGO", [GeneratorSpec(Generators.BOTORCH_MODULAR, {"botorch_acqf_class": qLogNParEGO})])
+    return GenerationStrategy(name="qLogNParEGO", nodes=[first, then])
 
 
 # --- syne-tune -------------------------------------------------------------------------------------------------------
