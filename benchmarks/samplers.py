@@ -94,7 +94,11 @@ def _tens(text: str) -> int:
 
 
 def _listed(title: str, names: Iterable[str]) -> str:
-    return "\n".join([f"{title}:", *(f"  {json.dumps(name) if ' ' in name else name}" for name in names)])
+    return "\n".join([f"{title}:", *(f"  {_quoted(name)}" for name in names)])
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name
 
 
 # --- run -------------------------------------------------------------------------------------------------------------
@@ -108,23 +112,28 @@ def _run(arguments: argparse.Namespace) -> None:
         for task in arguments.task or TASKS
         for method in arguments.method or METHODS
     ]
-    failed: dict[tuple[str, str], str] = {}
-    for number, (task, method, seed) in enumerate(wanted, 1):
-        if _is_done(task, method, seed, arguments.trials) or (task, method) in failed:
+    missing = [each for each in wanted if not _is_done(*each, arguments.trials)]
+    print(f"{len(missing)} searches to run; {len(wanted) - len(missing)} are in {RECORD.name}", flush=True)
+    failed: list[str] = []
+    for number, (task, method, seed) in enumerate(missing, 1):
+        if _is_done(task, method, seed, arguments.trials):  # by another process meanwhile
             continue
-        label = f"{number} of {len(wanted)}: {task}, {method}, seed {seed}"
+        label = f"{task}, {method}, seed {seed}"
         try:
             run = measured(task, method, seed, arguments.trials)
         except Exception as error:  # whatever libraries raise
-            failed[task, method] = _reason(error)
-            print(f"{label}: failed, {failed[task, method]}", file=sys.stderr, flush=True)
+            failed.append(f"{label}: {_reason(error)}")
+            print(f"{number} of {len(missing)}: {failed[-1]}", file=sys.stderr, flush=True)
             continue
         with RECORD.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(run)) + "\n")
-        print(f"{label}: hypervolume {run.hypervolume[-1]:.4f}, {run.seconds_per_ask[-1]:.2f} s per ask", flush=True)
+        print(
+            f"{number} of {len(missing)}: {label}: hypervolume {run.hypervolume[-1]:.4f}, "
+            f"{run.seconds_per_ask[-1]:.2f} s per ask",
+            flush=True,
+        )
     if failed:
-        lines = [f"  {method} on {task}: {reason}" for (task, method), reason in failed.items()]
-        sys.exit("\n".join(["failed, and not tried with further seeds:", *lines]))
+        sys.exit("\n".join(["failed and not recorded:", *(f"  {line}" for line in failed)]))
 
 
 def _reason(error: Exception) -> str:
@@ -134,7 +143,6 @@ def _reason(error: Exception) -> str:
 
 
 def _is_done(task: str, method: str, seed: int, trials: int) -> bool:
-    """Read anew each time: another process may write, too."""
     return any((run.task, run.method, run.seed) == (task, method, seed) and run.trials >= trials for run in _runs())
 
 
@@ -235,11 +243,27 @@ def _lines(task: str, curves: Mapping[str, Curves]) -> list[str]:
         lines += _verdict(curves[OURS], best, curves[best])
     absent = [method for method in METHODS if method not in curves]
     if absent:
-        lines.append(f"not run: {', '.join(absent)}")
-    seeds = {method: len(of.values(JUDGED)) for method, of in curves.items()}
-    if len(set(seeds.values())) > 1:
-        lines.append("NOTE: unequal numbers of seeds; their means do not compare seed by seed")
-    return lines
+        lines.append(f"not run: {', '.join(map(_quoted, absent))}")
+    return lines + _unequal(curves)
+
+
+def _unequal(curves: Mapping[str, Curves]) -> list[str]:
+    """Remarks on columns whose means are of different numbers of searches."""
+    remarks: dict[str, list[int]] = {}
+    for trials in SHOWN:
+        seeds: dict[int, list[str]] = {}
+        for method, of in curves.items():
+            seeds.setdefault(len(of.values(trials)), []).append(method)
+        seeds.pop(0, None)
+        if len(seeds) > 1:
+            groups = "; ".join(
+                f"{number} of {', '.join(map(_quoted, methods))}" for number, methods in sorted(seeds.items())
+            )
+            remarks.setdefault(groups, []).append(trials)
+    return [
+        f"NOTE: unequal numbers of seeds at {', '.join(map(str, at))} trials: {groups}"
+        for groups, at in remarks.items()
+    ]
 
 
 def _line(method: str, curves: Curves, target: float) -> str:
@@ -259,13 +283,17 @@ def _verdict(ours: Curves, best: str, peer: Curves) -> list[str]:
     for trials in (JUDGED, EARLY):
         value = ours.mean(trials)
         reaches = "reaches" if value >= target else "does not reach"
-        within = abs(value - target) <= np.hypot(ours.error(trials), peer.error(JUDGED))
-        clear = "within" if within else "beyond"
         lines.append(
-            f"{OURS} at {trials:>3}: {value:.4f}, {value / target:.2f} times that; "
-            f"{reaches} it, {clear} one standard error of the difference"
+            f"{OURS} at {trials:>3}: {value:.4f}, {value / target:.2f} times that; {reaches} it, "
+            + _distance(abs(value - target), float(np.hypot(ours.error(trials), peer.error(JUDGED))))
         )
     return lines
+
+
+def _distance(difference: float, error: float) -> str:
+    if np.isnan(error):
+        return "of unknown error, as there is a single seed"
+    return f"{'within' if difference <= error else 'beyond'} one standard error of the difference ({error:.4f})"
 
 
 # --- picture ---------------------------------------------------------------------------------------------------------
@@ -285,7 +313,7 @@ _STYLES: Mapping[str, tuple[str, str]] = {
     "random": (_GREY, ":"),
 }
 """Colour by library, line by method, in the order of the legend."""
-_UNITS = {"nas": "share of the reference box"}
+_UNITS = {"nas": "share of the reference box", "vehicle": "share of that of 20 000 random candidates"}
 _UNIT = "share of the best known hypervolume"
 
 
