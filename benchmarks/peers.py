@@ -228,10 +228,14 @@ def _parego(start: int) -> Any:
     from ax.generation_strategy.transition_criterion import MinTrials
     from botorch.acquisition.multi_objective.parego import qLogNParEGO
 
+    model = GeneratorSpec(Generators.BOTORCH_MODULAR, {"botorch_acqf_class": qLogNParEGO})
     first = GenerationNode(
-        "Sobol", [GeneratorSpec(Generators.SOBOL)], [MinTrials(threshold=start, transition_to="ParEGO")]
+        "Sobol",
+        [GeneratorSpec(Generators.SOBOL)],
+        [MinTrials(threshold=start, transition_to="ParEGO")],
+        should_deduplicate=True,
     )
-    then = GenerationNode("ParEGO", [GeneratorSpec(Generators.BOTORCH_MODULAR, {"botorch_acqf_class": qLogNParEGO})])
+    then = GenerationNode("ParEGO", [model], should_deduplicate=True)
     return GenerationStrategy(name="qLogNParEGO", nodes=[first, then])
 
 
