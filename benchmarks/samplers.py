@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> None:
         for method in arguments.method or METHODS
     ]
     missing = [each for each in wanted if not _is_done(*each, arguments.trials)]
-    print(f"{len(missing)} searches to run; {len(wanted) - len(missing)} are in {RECORD.name}", flush=True)
+    print(f"searches to run: {len(missing)}; already in {RECORD.name}: {len(wanted) - len(missing)}", flush=True)
     failed: list[str] = []
     for number, (task, method, seed) in enumerate(missing, 1):
         if _is_done(task, method, seed, arguments.trials):  # by another process meanwhile
