@@ -51,6 +51,7 @@ setup(
         "executorch": ["executorch>=1.5"],
         "litert": ["ai-edge-litert>=2.3"],
         "optuna": ["optuna>=5"],
+        "benchmark": ["matplotlib", "optuna>=5", "pymoo"],  # benchmarks/samplers.py
         "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "optuna", "pytest", "pytest-timeout"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },

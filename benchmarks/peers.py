@@ -2,19 +2,25 @@
 
 Peers run as their users run them: all objectives are values to them, the limits are given as constraints, and a
 candidate that breaks one costs a trial like any other.
+
+syne-tune's own list of dependencies is long, and its EHVI needs none of them beyond what is here: it is no part of the
+extra `benchmark` and is run where `pip install --no-deps syne-tune` was.
 """
 
+import logging
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from tasks import Task, Values
 
 from sparsemod import Choice, Int, SearchSpace, Trial
 from sparsemod.samplers import Bayes, Sobol
-from sparsemod.space import Parameters, Value
+from sparsemod.space import Parameter, Parameters, Value
 
 Asking = Generator[Parameters, Values, None]
 Method = Callable[[Task, int], Asking]
@@ -165,6 +171,122 @@ def _back(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Value]:
     return found
 
 
+# --- Ax --------------------------------------------------------------------------------------------------------------
+
+
+def ax(task: Task, seed: int, parego: int = 0) -> Asking:
+    """Ax's client with its default strategy; or as many quasi-random trials, then qLogNParEGO.
+
+    A bound on an objective is a threshold to Ax, any other an outcome constraint. qLogNParEGO does not look at
+    thresholds; outcome constraints in their place made it slower, and on `nas` no better. Inactive parameters vary
+    without effect.
+    """
+    logging.disable(logging.WARNING)  # Ax tells of every trial, and of its import
+    from ax.api.client import Client
+    from ax.utils.common.random import set_rng_seed
+
+    warnings.simplefilter("ignore")
+    set_rng_seed(seed)  # a seed of the client is set anew for each ask: qLogNParEGO would draw one weighting for ever
+    bounds = {**task.reference, **task.limits}
+    client = Client()
+    client.configure_experiment([_configured(name, parameter) for name, parameter in task.space.items()])
+    client.configure_optimization(
+        ", ".join(f"-{name}" for name in task.objectives),
+        [f"{name} <= {bound!r}" for name, bound in bounds.items()],
+    )
+    if parego:
+        client.set_generation_strategy(_parego(parego))
+    while trials := client.get_next_trials(1):
+        for number, point in trials.items():
+            values = yield task.space.canonical({name: _within(task.space[name], point[name]) for name in task.space})
+            client.complete_trial(number, {name: values[name] for name in bounds})
+
+
+def _configured(name: str, parameter: Parameter) -> Any:
+    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+    if isinstance(parameter, Choice):
+        return ChoiceParameterConfig(name, list(parameter.options), type(parameter.options[0]).__name__)
+    kind = "int" if isinstance(parameter, Int) else "float"
+    return RangeParameterConfig(
+        name, (parameter.low, parameter.high), kind, scaling="log" if parameter.log else "linear"
+    )
+
+
+def _within(parameter: Parameter, value: Value) -> Value:
+    """Logarithms round."""
+    return value if isinstance(parameter, Choice) else min(max(value, parameter.low), parameter.high)
+
+
+def _parego(start: int) -> Any:
+    """Quasi-random trials, then qLogNParEGO on Ax's default model."""
+    from ax.adapter.registry import Generators
+    from ax.generation_strategy.generation_node import GenerationNode
+    from ax.generation_strategy.generation_strategy import GenerationStrategy
+    from ax.generation_strategy.generator_spec import GeneratorSpec
+    from ax.generation_strategy.transition_criterion import MinTrials
+    from botorch.acquisition.multi_objective.parego import qLogNParEGO
+
+    model = GeneratorSpec(Generators.BOTORCH_MODULAR, {"botorch_acqf_class": qLogNParEGO})
+    first = GenerationNode(
+        "Sobol",
+        [GeneratorSpec(Generators.SOBOL)],
+        [MinTrials(threshold=start, transition_to="ParEGO")],
+        should_deduplicate=True,
+    )
+    then = GenerationNode("ParEGO", [model], should_deduplicate=True)
+    return GenerationStrategy(name="qLogNParEGO", nodes=[first, then])
+
+
+# --- syne-tune -------------------------------------------------------------------------------------------------------
+
+
+def syne_tune(task: Task, seed: int) -> Asking:
+    """Its expected hypervolume improvement, which knows no constraints.
+
+    It is told shares of the reference point, shifted to the point of its own, which is -2 in every objective; a broken
+    limit on a figure that is no objective adds to all of them. With four objectives its exact partition has thousands
+    of boxes, and its asks become slow: a front of 10 points makes 900 boxes, one of 30 points 20 000.
+    """
+    from syne_tune.optimizer.baselines import EHVI
+    from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
+
+    warnings.simplefilter("ignore")
+    np.random.seed(seed)  # its first candidates are drawn from the global generator
+    space = {name: _domain(parameter) for name, parameter in task.space.items()}
+    scheduler = AskTellScheduler(EHVI(space, list(task.objectives), random_seed=seed))
+    others = [name for name in task.limits if name not in task.objectives]
+    while True:
+        with _float64():
+            trial = scheduler.ask()
+        values = yield task.space.canonical(
+            {name: _within(parameter, trial.config[name]) for name, parameter in task.space.items()}
+        )
+        excess = sum(max(values[name] - task.limits[name], 0) / (task.limits[name] or 1) for name in others)
+        scheduler.tell(trial, {name: values[name] / task.reference[name] + excess - 3 for name in task.objectives})
+
+
+@contextmanager
+def _float64() -> Iterator[None]:
+    """As the default: syne-tune 0.16 mixes it with float64, which BoTorch 0.18 refuses."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _domain(parameter: Parameter) -> Any:
+    from syne_tune import config_space
+
+    if isinstance(parameter, Choice):
+        return config_space.choice(list(parameter.options))
+    kind = "randint" if isinstance(parameter, Int) else "uniform"
+    kind = {"randint": "lograndint", "uniform": "loguniform"}[kind] if parameter.log else kind
+    return getattr(config_space, kind)(parameter.low, parameter.high)
+
+
 METHODS: Mapping[str, Method] = {
     "sparsemod": ours,
     "Sobol, feasible": sobol,
@@ -174,7 +296,10 @@ METHODS: Mapping[str, Method] = {
     "Optuna NSGA-II": partial(optuna, name="NSGAIISampler", population_size=20),
     "Optuna GP": partial(optuna, name="GPSampler"),
     "pymoo NSGA-II": pymoo,
+    "Ax": ax,
+    "Ax qLogNParEGO": partial(ax, parego=12),
+    "syne-tune EHVI": syne_tune,
 }
 """Every method by the name that tables give it."""
 
-PEERS: Sequence[str] = [name for name in METHODS if name not in ("sparsemod", "Sobol, feasible")]
+PEERS: Sequence[str] = [name for name in METHODS if name != "sparsemod"]
