@@ -154,7 +154,7 @@ def sampled(task: Task, seed: int) -> Asking:
         yield from ours(task, seed)
 
 
-METHODS: Mapping[str, Method] = {
+ABLATIONS: Mapping[str, Method] = {
     "without known costs": costs_not_known,
     "without the screen": not_screened,
     "without masking": not_masked,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ablations import ABLATIONS
 from numpy.typing import NDArray
 from peers import METHODS, PEERS
 from tasks import TASKS
@@ -74,11 +75,13 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run what is missing",
         description="Runs what is missing in benchmarks/samplers.jsonl, seed by seed.",
-        epilog=_listed("tasks", TASKS) + "\n" + _listed("methods", METHODS),
+        epilog="\n".join(
+            [_listed("tasks", TASKS), _listed("methods", METHODS), _listed("ablations, run if named", ABLATIONS)]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--task", choices=TASKS, action="append", metavar="TASK", help="may be repeated; default: all")
-    run.add_argument("--method", choices=METHODS, action="append", metavar="METHOD", help="likewise")
+    run.add_argument("--method", choices=[*METHODS, *ABLATIONS], action="append", metavar="METHOD", help="likewise")
     run.add_argument("--seeds", type=int, default=10, help="searches of each method on each task; default: %(default)s")
     run.add_argument("--trials", type=_tens, default=100, help="of each search, a multiple of 10; default: %(default)s")
     run.set_defaults(work=_run)
@@ -149,7 +152,7 @@ def _is_done(task: str, method: str, seed: int, trials: int) -> bool:
 def measured(task_name: str, method: str, seed: int, trials: int) -> Run:
     """One search; where a method has no more candidates, its hypervolume stays as it is."""
     task = TASKS[task_name]()
-    study, asking, seconds, volumes = task.study(), METHODS[method](task, seed), [], []
+    study, asking, seconds, volumes = task.study(), {**METHODS, **ABLATIONS}[method](task, seed), [], []
     started = time.process_time()
     parameters = next(asking)
     for number in tqdm(range(trials), f"{task_name}, {method}, seed {seed}", leave=False, disable=None):
@@ -217,7 +220,7 @@ def _table(arguments: argparse.Namespace) -> None:
     found = {
         task: {
             method: Curves(own)
-            for method in METHODS
+            for method in (*METHODS, *ABLATIONS)
             if (own := [run for run in runs if (run.task, run.method) == (task, method)])
         }
         for task in TASKS
@@ -226,8 +229,11 @@ def _table(arguments: argparse.Namespace) -> None:
     print(f"best peer at {JUDGED}; s/ask: processor seconds per ask, mean of the last ten up to {JUDGED} trials")
     for task, curves in found.items():
         if curves:
-            print("\n".join(["", *_lines(task, curves)]))
-    drawn = {task: curves for task, curves in found.items() if curves}
+            print("\n".join(["", *_lines(task, {name: of for name, of in curves.items() if name in METHODS})]))
+        if any(name in ABLATIONS for name in curves):
+            print("\n".join(["", *_ablated(task, curves)]))
+    drawn = {task: {name: of for name, of in curves.items() if name in METHODS} for task, curves in found.items()}
+    drawn = {task: curves for task, curves in drawn.items() if curves}
     if drawn:
         print(f"\ndrawn to {_draw(drawn)}")
 
@@ -245,6 +251,14 @@ def _lines(task: str, curves: Mapping[str, Curves]) -> list[str]:
     if absent:
         lines.append(f"not run: {', '.join(map(_quoted, absent))}")
     return lines + _unequal(curves)
+
+
+def _ablated(task: str, curves: Mapping[str, Curves]) -> list[str]:
+    """sparsemod without one of its ideas each; reach is the trials to what it has with all of them at `JUDGED`."""
+    shown = {name: curves[name] for name in (OURS, *ABLATIONS) if name in curves}
+    target = shown[OURS].mean(JUDGED) if OURS in shown else float("nan")
+    head = f"{task}, ablations".ljust(20) + "".join(f"{trials:>17}" for trials in SHOWN) + "  reach    s/ask  seeds"
+    return [head, *(_line(name, of, target) for name, of in shown.items()), *_unequal(shown)]
 
 
 def _unequal(curves: Mapping[str, Curves]) -> list[str]:
