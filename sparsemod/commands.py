@@ -85,7 +85,8 @@ def search(options: argparse.Namespace) -> int:
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)
     console.print(display.front_table(study, study.pareto_front()))
-    console.print(f"\nwritten to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
+    console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
+    console.print(f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
     return 0
 
 
@@ -138,7 +139,9 @@ def pareto(options: argparse.Namespace) -> int:
     if not chosen:
         print(f"none of the {len(study.pareto_front())} networks on the front is within these limits")
         return 1
-    display.console().print(display.front_table(study, chosen))
+    console = display.console()
+    console.print(display.front_table(study, chosen))
+    console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -25,6 +25,7 @@ from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
+from sparsemod.objectives import is_number
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Score, Trial
@@ -68,17 +69,27 @@ def evaluate(candidate: Candidate, config: Config, weights: Weights | None = Non
         problem = problem_of(config)
         if problem.objective is not None:
             known = {} if problem.costs is None else problem.costs(candidate.parameters)
-            return Outcome(ended("complete", _checked({**known, **problem.objective(candidate)}, config)))
+            return Outcome(ended("complete", _checked({**known, **_own_score(problem, candidate)}, config)))
         score, trained, graph = _score(problem, candidate, config, weights)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
         return Outcome(ended("infeasible", reason=str(reason)))
-    except Diverged as reason:
+    except (Diverged, InputError) as reason:
         return Outcome(ended("failed", reason=str(reason)))
     except (MemoryError, torch.OutOfMemoryError) as reason:
         return Outcome(ended("failed", reason=f"out of memory: {reason}"))
     except Exception:
         return Outcome(ended("failed", reason=traceback.format_exc()))
+
+
+def _own_score(problem: Problem, candidate: Candidate) -> Score:
+    assert problem.objective is not None
+    score = problem.objective(candidate)
+    if not isinstance(score, Mapping):
+        raise InputError(
+            f"the objective returned a {type(score).__name__}; it must return figures by name, such as {{'error': 0.1}}"
+        )
+    return score
 
 
 def _score(
@@ -158,7 +169,10 @@ def _checked(score: Score, config: Config) -> Score:
             raise InputError(
                 f"the score has no {name!r}, which is an objective; it has {', '.join(score) or 'nothing'}"
             )
-    wrong = {name: value for name, value in score.items() if not math.isfinite(value)}
+    strange = [f"{name} is a {type(value).__name__}" for name, value in score.items() if not is_number(value)]
+    if strange:
+        raise InputError(f"a score must hold numbers alone, but {', '.join(strange)}")
+    wrong = {name: value for name, value in score.items() if not math.isfinite(float(value))}
     if wrong:
         raise InputError(f"the score is not finite: {wrong}")
     negative = [f"{name} is {score[name]:g}" for name in config.train.objectives if score[name] < 0]

@@ -169,12 +169,14 @@ def _header(screen: Screen, config: Config) -> dict[str, Any]:
     if usual and screen.problem.objective is None:
         _require_known(train.objectives, usual[0])
     largest = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
-    reference = largest | screen.limits | {"error": train.max_error}
-    hard = {} if "error" in train.objectives or train.max_error == 1 else {"error": train.max_error}
+    _require_positive(train.objectives, screen.limits)
+    worst = {"error": min(train.max_error, screen.limits.get("error", train.max_error))}
+    hard = {} if "error" in train.objectives or train.max_error == 1 else worst
+    reference = largest | screen.limits | worst
     return {
         "objectives": list(train.objectives),
         "limits": screen.limits | hard,
-        "reference": {name: reference[name] for name in train.objectives if reference.get(name)},
+        "reference": {name: reference[name] for name in train.objectives if reference.get(name, 0) > 0},
         "seed": train.seed,
     }
 
@@ -187,6 +189,13 @@ def _require_known(objectives: Sequence[str], costs: Mapping[str, float]) -> Non
             f"objectives: nothing gives {', '.join(strange)}; a trained network has error, {', '.join(costs)}. Let the "
             "problem's `costs` give it, or an `objective` of your own"
         )
+
+
+def _require_positive(objectives: Sequence[str], limits: Mapping[str, float]) -> None:
+    """Refuses limits that no objective can obey: these are minimised towards 0."""
+    wrong = [f"{name} is {limits[name]:g}" for name in objectives if limits.get(name, 1) <= 0]
+    if wrong:
+        raise InputError(f"limits on objectives must be above 0, but {', '.join(wrong)}")
 
 
 class _Search:

@@ -1,5 +1,6 @@
 """`Problem`: everything the user brings, as one object."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsemod.errors import InputError
 from sparsemod.locate import locate
+from sparsemod.objectives import is_number
 from sparsemod.space import Parameters, SearchSpace, Value
 
 if TYPE_CHECKING:
@@ -69,11 +71,19 @@ class Problem:
         if not isinstance(space, SearchSpace):
             object.__setattr__(self, "space", SearchSpace.from_ax(space))
         object.__setattr__(self, "morphisms", tuple(self.morphisms))
+        object.__setattr__(self, "limits", dict(self.limits))
         taken = [name for name in self.space if name in _COLUMNS]
         if taken:
             raise InputError(f"the parameters {', '.join(taken)} have names of columns in the results; rename them")
         if self.objective is None and (self.build is None or self.load_data is None):
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
+        wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
+        if wrong:
+            raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")
+
+
+def _is_finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(float(value))  # type: ignore[arg-type]  # just tried
 
 
 def load(name: str, folder: Path | None = None) -> Problem:

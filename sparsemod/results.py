@@ -203,6 +203,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
         "objectives": [column(name) for name in study.objectives],
         "limits": {column(name): limit for name, limit in study.limits.items()},
         "reference": {column(name): value for name, value in study.reference_point().items()},
+        "reference_basis": {column(name): basis for name, basis in study.reference_basis().items()},
         "hypervolume": study.hypervolume(),
         "front": [
             {
