@@ -84,7 +84,10 @@ def search(options: argparse.Namespace) -> int:
         return 130
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)
-    console.print(display.front_table(study, study.pareto_front()))
+    if study.pareto_front():
+        console.print(display.front_table(study, study.pareto_front()))
+    else:
+        console.print(display.empty_front_line(study), highlight=False, soft_wrap=True)
     console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
     console.print(f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
     return 0
@@ -136,6 +139,9 @@ def pareto(options: argparse.Namespace) -> int:
         front["front"] = [row for row in front["front"] if row["number"] in wanted]
         print(json.dumps(front, indent=2, default=list))
         return 0
+    if not study.pareto_front():
+        print(display.empty_front_line(study))
+        return 1
     if not chosen:
         print(f"none of the {len(study.pareto_front())} networks on the front is within these limits")
         return 1

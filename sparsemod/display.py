@@ -178,6 +178,20 @@ def reference_line(study: Study) -> str:
     return f"reference point: {line}" + ("" if beaten else "; nothing that was found is better than all of it")
 
 
+def empty_front_line(study: Study) -> str:
+    """Why a front is empty."""
+    completed = study.completed()
+    if not completed:
+        return f"no trial was completed: {_counts(study)}"
+    seen = {name: [trial.score[name] for trial in completed if name in trial.score] for name in study.limits}
+    broken = [
+        f"{name} at most {quantity(name, study.limits[name])}, smallest found {quantity(name, min(values))}"
+        for name, values in seen.items()
+        if values and max(values) > study.limits[name]
+    ]
+    return f"none of the {len(completed)} completed trials is within all limits: {'; '.join(broken)}"
+
+
 def test_table(trials: list[Trial]) -> Table:
     """What retrained networks reach on the test set."""
     table = Table(box=None, header_style="bold", pad_edge=False)

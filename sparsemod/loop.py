@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -167,7 +167,7 @@ def _header(screen: Screen, config: Config) -> dict[str, Any]:
     samples = [parameters for parameters in sobol.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
     usual = [screen.costs(parameters) for parameters in samples]
     if usual and screen.problem.objective is None:
-        _require_known(train.objectives, usual[0])
+        _require_known(train.objectives, screen.problem.limits, usual[0])
     largest = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
     _require_positive(train.objectives, screen.limits)
     worst = {"error": min(train.max_error, screen.limits.get("error", train.max_error))}
@@ -181,13 +181,13 @@ def _header(screen: Screen, config: Config) -> dict[str, Any]:
     }
 
 
-def _require_known(objectives: Sequence[str], costs: Mapping[str, float]) -> None:
-    """Refuses, before any training, to minimise what nothing will measure."""
-    strange = [name for name in objectives if name not in ("error", *costs)]
+def _require_known(objectives: Sequence[str], limits: Iterable[str], costs: Mapping[str, float]) -> None:
+    """Refuses, before any training, to minimise or to limit what nothing will measure."""
+    strange = [name for name in dict.fromkeys([*objectives, *limits]) if name not in ("error", *costs)]
     if strange:
         raise InputError(
-            f"objectives: nothing gives {', '.join(strange)}; a trained network has error, {', '.join(costs)}. Let the "
-            "problem's `costs` give it, or an `objective` of your own"
+            f"objectives and limits: nothing gives {', '.join(strange)}; a trained network has error, "
+            f"{', '.join(costs)}. Let the problem's `costs` give it, or an `objective` of your own"
         )
 
 

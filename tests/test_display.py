@@ -15,7 +15,7 @@ class Named:
     name = "sobol"
 
 
-STAGES = [Stage("quasi-random", Named(), 4, 1), Stage("Gaussian process", Named(), 6, 1)]
+STAGES = [Stage("quasi-random", "sobol", Named(), 4, 1), Stage("Gaussian process", "bayes", Named(), 6, 1)]
 
 
 def trial(number, status="complete", reason="", **score):
