@@ -254,7 +254,7 @@ def _load_tensors(folder: Path, number: int, prefix: str) -> dict[str, Tensor]:
 
     path = _model_path(folder, number)
     if not path.is_file():
-        raise InputError(f"the model of trial {number} was not kept; only those of the front are ({path})")
+        raise InputError(f"the model of trial {number} was not kept; only those of networks on the front are ({path})")
     return {name.removeprefix(prefix): tensor for name, tensor in load_file(path).items() if name.startswith(prefix)}
 
 
