@@ -349,7 +349,10 @@ def fifty_thousand_parameters() -> torch.nn.Module:
 
 
 def int8() -> None:
-    """Points that integers lose: after training, after an epoch of QAT, and with weights of 4 bits after that."""
+    """Points that integers lose after training, after an epoch of QAT, and with weights of 4 bits after that.
+
+    After QAT also against a float network that was trained as long, where that is better.
+    """
     networks, errors = (locate(f"{PROBLEMS / 'trained.py'}:{name}") for name in ("NETWORKS", "errors"))
     heads = ("int8 (<= 0.5)", "QAT (<= 0.2)", "4 bits, QAT (<= 1)")
     print(f"{'error on validation, % and points':36} {'images':>8} {'float32':>8}", *(f"{head:>18}" for head in heads))
@@ -359,7 +362,7 @@ def int8() -> None:
         except InputError as reason:
             print(f"{name:36} {reason}")
             continue
-        points = (f"{100 * (one.integer - one.float32):+18.2f}" for one in found)
+        points = (f"{100 * (one.integer - min(one.float32, one.as_long)):+18.2f}" for one in found)
         print(f"{name:36} {found[0].images:8,} {100 * found[0].float32:8.2f}", *points, flush=True)
 
 

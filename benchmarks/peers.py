@@ -19,7 +19,7 @@ from sparsemod.space import Parameters, Value
 Asking = Generator[Parameters, Values, None]
 Method = Callable[[Task, int], Asking]
 
-_START = 16
+_START = 8
 """Quasi-random candidates that ours begins with."""
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sparsemod.compress.prune import PruningRamp, keeping_zeros
+from sparsemod.compress.prune import PruningRamp
+from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
 from sparsemod.config import Config
 from sparsemod.cost import cost
@@ -155,7 +156,7 @@ def _tuning(
         return None
     slower = {**parameters, "learning_rate": float(parameters["learning_rate"]) / 10}
     learn = problem.train or train
-    return lambda network: learn(network, data.train, slower, epochs, rng, keeping_zeros(network), collate)
+    return lambda network: learn(network, data.train, slower, epochs, rng, settling(network), collate)
 
 
 def _collate(problem: Problem, candidate: Candidate) -> Collate | None:

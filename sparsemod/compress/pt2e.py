@@ -78,8 +78,8 @@ class FittedObserver(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Keeps weights, (O, ...)."""
-        self._weight = weight.detach().flatten(1)
+        """Keeps weights, (O, ...), as they are now."""
+        self._weight = weight.detach().flatten(1).clone()
         result: Tensor = super().forward(weight)
         return result
 
@@ -155,7 +155,7 @@ def _tune(prepared: fx.GraphModule, tune: Callable[[nn.Module], None], example: 
         with torch.enable_grad():
             tune(prepared)
         prepared.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in the stubs
-        prepared(example)  # the ranges of the last weights
+        prepared(example)  # the ranges of the last weights of 8 bits
 
 
 def _keep_apart(exported: fx.GraphModule) -> None:

@@ -111,6 +111,10 @@ class Screen:
         except BuilderError:
             return False
 
+    def may_be_tried(self, parameters: Parameters) -> bool:
+        """Whether a candidate fits, or its builder raises: then it fails in its trial, where it is recorded and shown."""
+        return not self.can_build(parameters) or self.misfit(parameters) is None
+
     def can_build(self, parameters: Parameters) -> bool:
         """Whether the problem's own code works for a candidate, be it within the limits or not."""
         try:

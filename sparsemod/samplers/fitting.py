@@ -55,11 +55,7 @@ class Fitting:
         seen = {identity(candidate.parameters) for candidate in study.candidates}
         rng = np.random.default_rng([self._seed, study.next_number])
         for parameters, parent in islice(drafts(study, rng), self._tries):
-            if identity(parameters) not in seen and self._may_fit(parameters):
+            if identity(parameters) not in seen and self._screen.may_be_tried(parameters):
                 return Candidate(study.next_number, parameters, self._epochs, self._origin, parent)
         asked = self._sobol.ask(study, 1)
         return replace(asked[0], origin=self._origin) if asked else None
-
-    def _may_fit(self, parameters: Parameters) -> bool:
-        """As in `Sobol`: a candidate whose builder raises is proposed, and fails in its trial, where it is shown."""
-        return not self._screen.can_build(parameters) or self._screen.misfit(parameters) is None

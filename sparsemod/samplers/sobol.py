@@ -82,7 +82,7 @@ class Sobol:
             for point in self._engine.draw(8 if mended else 64).numpy():
                 parameters = self._mended(self._space.from_unit(point)) if mended else self._space.from_unit(point)
                 key = identity(parameters)
-                if key not in self._known and self._may_fit(parameters):
+                if key not in self._known and self._screen.may_be_tried(parameters):
                     self._feasible.append(parameters)
                     misses = 0
                 else:
@@ -104,10 +104,6 @@ class Sobol:
                 best, distance = other, changed
         self._in_vain += distance > 0
         return best
-
-    def _may_fit(self, parameters: Parameters) -> bool:
-        """A candidate whose builder raises is proposed too: it fails in its trial, where it is recorded and shown."""
-        return not self._screen.can_build(parameters) or self._screen.misfit(parameters) is None
 
 
 def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) -> str:

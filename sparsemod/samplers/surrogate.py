@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 
 class Surrogate:
-    """Predicts the error of candidates.
+    """Predicts figures of candidates from those of finished trials.
 
     Args:
         screen: Of the problem, whose space encodes the parameters; gives the exact costs.
@@ -52,9 +52,10 @@ class Surrogate:
         trials = study.completed()
         x = torch.as_tensor(self.rows(study, [trial.candidate for trial in trials]))
         values = np.array([trial.score[target] for trial in trials])
-        logarithmic = target == "error" or _better_as_logarithm(values)
-        values = np.log(np.maximum(values, _FLOOR)) if logarithmic else values
         first = len(trials) // _REFIT * _REFIT or len(trials)
+        logarithmic = target == "error" or _better_as_logarithm(values[:first])
+        if logarithmic:
+            values = np.log(np.maximum(values, _FLOOR if target == "error" else values[:first].min()))
         key = tuple(trial.number for trial in trials[:first])
         if self._fitted.get(target, ((), {}))[0] != key:
             self._fitted[target] = key, _hyperparameters(x[:first], _scaled(values[:first]))
@@ -62,10 +63,11 @@ class Surrogate:
 
     def rows(self, study: Study, candidates: Sequence[Candidate]) -> Array:
         """Model inputs, (P, D + costs + 2)."""
-        return np.stack([self._row(study, candidate) for candidate in candidates])
+        reference = study.reference_point()
+        return np.stack([self._row(study, candidate, reference) for candidate in candidates])
 
-    def _row(self, study: Study, candidate: Candidate) -> Array:
-        costs, reference = self._screen.costs(candidate.parameters), study.reference_point()
+    def _row(self, study: Study, candidate: Candidate, reference: Mapping[str, float]) -> Array:
+        costs = self._screen.costs(candidate.parameters)
         logs = [np.log(max(costs[name], 1e-9) / reference[name]) / 5 for name in study.objectives if name in costs]
         history = [np.log(_lineage(study, candidate)) / 5, _inherited(study, candidate)]
         return np.concatenate([self._space.encode(candidate.parameters), logs, history])

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsemod.compress.prune import keeping_zeros
+from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
 from sparsemod.graph import Graph
 
@@ -49,12 +49,15 @@ def test_without_training_the_network_is_the_same(net: Net, x: Tensor) -> None:
     assert torch.equal(plain(x), tuned(x))
 
 
-def test_network_that_trains_rounds_as_the_integer_one_does(net: Net, x: Tensor) -> None:
+@pytest.mark.parametrize(("bits", "same"), [(8, 0.9), (4, 0.7), (2, 0.7)])
+def test_network_that_trains_rounds_as_the_integer_one_does(net: Net, x: Tensor, bits: int, same: float) -> None:
+    """Within two steps of the last layer; one step of the first is more of them where weights are coarse."""
+    net.weight_bits = bits
     seen: list[Tensor] = []
     graph = lower(net, [x], tune=lambda rounding: seen.append(rounding(x).detach()))
     steps = (graph(x) - seen[0]).abs() / step_of(graph)
     assert steps.max() <= 2
-    assert (steps < 0.5).float().mean() > 0.9
+    assert (steps < 0.5).float().mean() > same
 
 
 def test_weights_are_quantized_as_training_left_them(net: Net, x: Tensor) -> None:
@@ -67,6 +70,22 @@ def test_weights_are_quantized_as_training_left_them(net: Net, x: Tensor) -> Non
     one, other = before.operators[0], after.operators[0]
     assert torch.equal(one.weight, other.weight)
     assert torch.allclose(3 * one.weight_scale, other.weight_scale)
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(4, 7), (2, 1)])
+def test_few_bits_keep_their_scale_while_weights_train(net: Net, x: Tensor, bits: int, largest: int) -> None:
+
+    def tune(rounding: nn.Module) -> None:
+        rounding(x)
+        for parameter in rounding.parameters():
+            parameter.data *= 10
+
+    net.weight_bits = bits
+    before, after = lower(net, [x]).operators[-1], lower(net, [x], tune=tune).operators[-1]
+    assert torch.equal(before.weight_scale, after.weight_scale)
+    assert torch.equal(
+        after.weight, (10 * net.head.weight / before.weight_scale[:, None]).round().clamp(-largest, largest)
+    )
 
 
 def test_batches_of_any_size_train(net: Net, x: Tensor) -> None:
@@ -103,12 +122,26 @@ def test_network_itself_is_left_as_it_was(net: Net, x: Tensor) -> None:
 
 def test_zeros_stay_zeros(net: Net, x: Tensor) -> None:
     def tune(rounding: nn.Module) -> None:
-        keep = keeping_zeros(rounding)
-        for parameter in rounding.parameters():
-            parameter.data += 0.1
-        keep(1, 1)
+        settle = settling(rounding)
+        for step in (1, 2, 3):
+            for parameter in rounding.parameters():
+                parameter.data += 0.1
+            settle(step, 3)
 
     graph = lower(net, [x], tune=tune)
     first = graph.operators[0].weight
     assert first is not None
     assert torch.equal(first == 0, net.first.weight == 0)
+
+
+@pytest.mark.parametrize(("steps", "mean"), [(1, 1.0), (8, 8.0), (16, 15.5), (31, 30.0)])
+def test_training_ends_at_the_mean_of_its_last_eighth(steps: int, mean: float) -> None:
+    """The weight is the number of the step: of 31 an eighth is three, 29 to 31."""
+    layer = nn.Linear(1, 1)
+    settle = settling(layer)
+    for step in range(1, steps + 1):
+        layer.weight.data[:], layer.bias.data[:] = step, -step
+        settle(step, steps)
+        assert step == steps or layer.weight.item() == step  # until then it is left as it is
+    assert layer.weight.item() == pytest.approx(mean)
+    assert layer.bias.item() == pytest.approx(-mean)

@@ -24,6 +24,6 @@ def test_an_epoch_of_quantization_aware_training_loses_at_most_a_fifth_of_a_poin
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_of_four_bits_lose_at_most_a_point_after_it(shared_data: Path, name: str) -> None:
-    """Seen: 0.0 to 0.7 points gained. A float network trained as long errs 0.08 to 1.35 points less."""
+    """Also of a float network that was trained as long."""
     found = errors(name, shared_data, weight_bits=4, qat_epochs=1)
-    assert found.integer - found.float32 <= 0.01
+    assert found.integer - min(found.float32, found.as_long) <= 0.01

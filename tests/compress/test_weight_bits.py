@@ -80,10 +80,23 @@ def lowered(weights: list[float], bits: int) -> tuple[list[int], float]:
 
 
 def test_a_ternary_scale_leaves_the_smallest_squared_error() -> None:
-    """Of 1, 0.9, -1 and 0.1 the scale is the mean of the first three, to a hundredth; one outlier is cut off."""
+    """Of 1, 0.9, -1 and 0.1 the scale is the mean of the first three, to a hundredth."""
     assert lowered([1.0, 0.9, -1.0, 0.1], 2) == ([1, 1, -1, 0], pytest.approx(0.97))
-    assert lowered([10.0] + [1.0] * 100, 2) == ([1] * 101, pytest.approx(1.1))
-    assert lowered([0.0, 0.0], 2)[0] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("bits", "integers", "scale"),
+    [(8, [127] + [13] * 100, 10 / 127), (4, [7] + [1] * 100, 0.8 * 10 / 7), (2, [1] * 101, 0.11 * 10)],
+)
+def test_an_outlier_is_cut_off_with_few_bits_and_never_with_eight(bits: int, integers: list[int], scale: float) -> None:
+    """With s for the scale, 4 bits leave (10 - 7 s)^2 + 100 (1 - s)^2, smallest at s = 170 / 149 = 0.799 * 10 / 7."""
+    assert lowered([10.0] + [1.0] * 100, bits) == (integers, pytest.approx(scale))
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 127), (4, 7), (2, 1)])
+def test_one_value_is_the_largest_integer_and_no_value_is_zero(bits: int, largest: int) -> None:
+    assert lowered([-0.7], bits) == ([-largest], pytest.approx(0.7 / largest))
+    assert lowered([0.0, 0.0], bits)[0] == [0, 0]
 
 
 def test_a_scale_of_four_bits_is_no_worse_than_that_of_the_largest_weight() -> None:

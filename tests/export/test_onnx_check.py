@@ -8,10 +8,12 @@ import pytest
 import torch
 from problems.exported import int8
 from problems.onnx_files import compared, halved, onnx
+from problems.random_networks import Random
 from torch import nn
 
 from sparsemod import load
 from sparsemod.cli import main
+from sparsemod.compress.quantize import lower
 from sparsemod.errors import InputError
 from sparsemod.export import onnx as sparsemod_onnx
 from sparsemod.export.onnx import export
@@ -111,3 +113,11 @@ def test_a_layer_that_differs_exits_1(
     number = load(study).pareto_front()[0].number
     assert main(["export", str(study), str(number), "--to", "onnx", "--out", str(tmp_path / "net.onnx")]) == 1
     assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_fusion_that_onnx_runtime_fails_at_is_left_out(tmp_path: Path) -> None:
+    """One random network, whose integer global average refuses its own scales."""
+    module = Random(1060, sequence=True)
+    graph = lower(module, [module.inputs(16)])
+    export(graph, tmp_path / "net.onnx")
+    assert check(tmp_path / "net.onnx", graph, optimize=True).ok

@@ -11,12 +11,13 @@ from torch import nn
 
 from sparsemod import datasets
 from sparsemod.compress.prune import PruningRamp, keeping_zeros
+from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
 from sparsemod.data import Data
 from sparsemod.graph import run, trace
 from sparsemod.space import Parameters
 from sparsemod.spaces import cnn
-from sparsemod.train import error, train
+from sparsemod.train import AfterStep, error, train
 
 _TRAINING = {"learning_rate": 3e-3, "learning_gamma": 0.3, "learning_step": 2, "batch_size": 128, "dropout": 0.0}
 _ONE_BLOCK = {"blocks": 1, "b1_layers": 2, "b1_stride": 2, "b1_skip": False, "b1_pool": True, "b1_pool_rate": 2}
@@ -106,17 +107,17 @@ def trained(name: str, folder: Path | None = None) -> tuple[nn.Module, Data]:
     return module.eval().to(memory_format=torch.contiguous_format), data
 
 
-def _trained_on(name: str, data: Data, network: nn.Module, epochs: int) -> None:
-    """More epochs, at a tenth of the learning rate; zeros stay zeros."""
+def _trained_on(name: str, data: Data, network: nn.Module, epochs: int, after_step: AfterStep) -> None:
+    """More epochs, at a tenth of the learning rate."""
     slower = {**NETWORKS[name].parameters, "learning_rate": _TRAINING["learning_rate"] / 10}
-    train(network, data.train, slower, epochs, torch.Generator().manual_seed(1), keeping_zeros(network))
+    train(network, data.train, slower, epochs, torch.Generator().manual_seed(1), after_step)
 
 
 @functools.cache
 def _error_as_long(name: str, folder: Path | None, epochs: int) -> float:
     module, data = trained(name, folder)
     longer = copy.deepcopy(module)
-    _trained_on(name, data, longer, epochs)
+    _trained_on(name, data, longer, epochs, keeping_zeros(longer))
     return error(longer.eval(), data.validation)
 
 
@@ -132,7 +133,7 @@ def errors(name: str, folder: Path | None = None, weight_bits: int = 8, qat_epoc
     module, data = trained(name, folder)
 
     def tune(network: nn.Module) -> None:
-        _trained_on(name, data, network, qat_epochs)
+        _trained_on(name, data, network, qat_epochs, settling(network))
 
     real = trace(module, data.input_shape, "none")
     narrow = copy.deepcopy(module)

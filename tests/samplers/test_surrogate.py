@@ -151,3 +151,58 @@ def test_cost_of_zero_has_a_logarithm_too(study: Study, problem: Problem) -> Non
     free = replace(problem, costs=lambda parameters: {"model_size": 0.0})
     candidate = Candidate(0, {"depth": 1, "width_1": 8, "kind": "gated", "rate": 1e-2}, 5, "test")
     assert np.isfinite(Surrogate(Screen(free, Config())).rows(study, [candidate])).all()
+
+
+# --- epochs ----------------------------------------------------------------------------------------------------------
+
+
+def test_networks_that_were_trained_little_are_not_believed_bad(
+    study: Study, sobol: Sobol, screen: Screen, surrogate: Surrogate
+) -> None:
+    """Errors fall with the square root of the epochs; after 1 and 20 epochs of half the networks each, what one of the
+    first half would have after 20 is known."""
+    parameters = [candidate.parameters for candidate in sobol.ask(study, 40)]
+    for number, each in enumerate(parameters):
+        epochs = 1 if number < 20 else 20
+        size = screen.costs(each)["model_size"]
+        error = 0.9 * (1 + size / 100) ** -0.3 * epochs**-0.5
+        study.add(Trial(Candidate(number, each, epochs, "sobol"), "complete", {"error": error, **screen.costs(each)}))
+    again = [Candidate(40 + number, each, 20, "bayes") for number, each in enumerate(parameters[:20])]
+    mean, _ = surrogate.fit(study, "error")(again)
+    measured = np.array([study[number].score["error"] for number in range(20)])
+    assert np.exp(mean) == pytest.approx(measured / 20**0.5, rel=0.15)
+
+
+# --- other figures ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figures", "logarithmic"),
+    [
+        ([1.0, 10.0, 100.0, 1000.0, 10000.0], True),  # skewness 0 as logarithms
+        ([1.0, 2.0, 3.0, 4.0, 5.0], False),  # skewness 0 as they are
+        ([-1.0, 10.0, 100.0, 1000.0, 10000.0], False),
+        ([3.0, 3.0, 3.0], False),
+    ],
+)
+def test_figure_is_modelled_by_its_logarithm_where_that_is_spread_more_evenly(
+    study: Study, sobol: Sobol, surrogate: Surrogate, figures: list[float], logarithmic: bool
+) -> None:
+    for candidate, figure in zip(sobol.ask(study, len(figures)), figures, strict=True):
+        study.add(Trial(candidate, "complete", {"error": 0.5, "heat": figure}))
+    predict = surrogate.fit(study, "heat")
+    assert predict.logarithmic == logarithmic
+    mean, _ = predict(study.candidates)
+    assert mean.min() >= (math.log(min(figures)) if logarithmic else min(figures)) - 1
+
+
+def test_believing_keeps_the_means_and_lessens_the_doubt(
+    study: Study, sobol: Sobol, surrogate: Surrogate, grow: Grow
+) -> None:
+    unseen = sobol.ask(grow(study, sobol, 12), 20)
+    predict = surrogate.fit(study, "error")
+    believing = predict.believing(unseen[:5])
+    before, after = predict(unseen), believing(unseen)
+    assert after[0] == pytest.approx(before[0], abs=1e-3)
+    assert (after[1] <= before[1] + 1e-9).all()
+    assert (after[1][:5] < 0.9 * before[1][:5]).all()
