@@ -52,8 +52,12 @@ class Problem:
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
-        limits: Hard upper limits by name, beside those of the device. What `costs` gives is never proposed beyond its
-            limit; what only an evaluation tells is learned.
+        limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
+            the configuration names a device. What `costs` gives is never proposed beyond its limit; what only an
+            evaluation tells is learned.
+
+    Raises:
+        InputError: A name is taken, a part is missing, or a limit is no number.
     """
 
     space: SearchSpace
