@@ -75,7 +75,6 @@ class Problem:
         if not isinstance(space, SearchSpace):
             object.__setattr__(self, "space", SearchSpace.from_ax(space))
         object.__setattr__(self, "morphisms", tuple(self.morphisms))
-        object.__setattr__(self, "limits", dict(self.limits))
         taken = [name for name in self.space if name in _COLUMNS]
         if taken:
             raise InputError(f"the parameters {', '.join(taken)} have names of columns in the results; rename them")
@@ -84,6 +83,7 @@ class Problem:
         wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
         if wrong:
             raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")
+        object.__setattr__(self, "limits", {name: float(limit) for name, limit in self.limits.items()})
 
 
 def _is_finite(value: object) -> bool:

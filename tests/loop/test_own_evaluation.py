@@ -170,6 +170,19 @@ def test_device_that_nobody_named_sets_no_limits(tmp_path: Path) -> None:
     assert given.limits == {"model_size": 2000}
 
 
+def test_study_does_not_go_on_with_other_limits(tmp_path: Path) -> None:
+    searched(tmp_path, replace(PLAIN, limits={"heat": 20, "noise": 50}), r1=1, r2=0)
+    with pytest.raises(InputError) as refusal:
+        searched(tmp_path, replace(PLAIN, limits={"heat": 30}), r1=2, r2=0)
+    assert str(refusal.value).splitlines() == [
+        f"{tmp_path / 'study'} holds a study made with other limits, so this search cannot go on with it",
+        "  heat: was 20.0, is 30.0",
+        "  noise: was 50.0, is not limited",
+        "  put the limits back, or choose another [TRAIN] name (--set TRAIN.name=...)",
+    ]
+    assert len(searched(tmp_path, replace(PLAIN, limits={"noise": 50, "heat": 20}), r1=2, r2=0).trials) == 2
+
+
 def test_limits_that_nothing_can_obey_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="limits on objectives must be above 0, but error is 0, heat is -1"):
         searched(tmp_path, replace(PLAIN, limits={"error": 0, "heat": -1}))
