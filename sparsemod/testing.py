@@ -24,12 +24,12 @@ from sparsemod.config import Config, ProblemSection, from_keywords
 from sparsemod.cost.screen import Screen, over_limits
 from sparsemod.data import Data, Samples, Split, Tensors
 from sparsemod.device import DEVICES, Device
-from sparsemod.errors import Infeasible, SparsemodError
+from sparsemod.errors import Infeasible, InputError, SparsemodError
 from sparsemod.evaluate import evaluate
 from sparsemod.graph import Graph, trace
 from sparsemod.objectives import is_number
 from sparsemod.problem import Morphism, Problem
-from sparsemod.samplers import Sampler
+from sparsemod.samplers import Sampler, Sobol
 from sparsemod.space import Parameters, identity
 from sparsemod.study import Candidate, Study
 
@@ -52,13 +52,14 @@ def check_problem(problem: Problem, config: Config | None = None) -> list[str]:
 def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[tuple[str, list[str]]]:
     """The checks of a problem one after the other: what was checked, and its faults."""
     config = replace(config or from_keywords(), problem=ProblemSection(problem))
+    wrong_costs: list[str] = []
     if problem.limits:
         yield f"limits: {', '.join(problem.limits)}", _limit_faults(problem, config)
     if problem.costs is not None:
-        fit, seconds, faults = _cost_faults(problem, config)
-        yield f"costs: {_PRICED} random candidates, {fit} within the limits, {seconds:.2g} s each", faults
-    if problem.objective is not None:
-        yield f"objective: {_SCORED} random candidates", _objective_faults(problem, config)
+        fit, seconds, wrong_costs = _cost_faults(problem, config)
+        yield f"costs: {_PRICED} random candidates, {fit} within the limits, {seconds:.2g} s each", wrong_costs
+    if problem.objective is not None and not wrong_costs:
+        yield f"objective: {_SCORED} candidates that fit", _objective_faults(problem, config)
     data: Data | None = None
     if problem.load_data is not None:
         data, faults = _loaded(problem)
@@ -254,7 +255,7 @@ def _limit_faults(problem: Problem, config: Config) -> list[str]:
 
 def _cost_faults(problem: Problem, config: Config) -> tuple[int, float, list[str]]:
     """How many random candidates fit, the seconds that one takes, and what is wrong with the costs, each kind once."""
-    limits = Screen(problem, config).limits
+    screen = _screen_of_costs(problem, config)
     faults, priced, seconds = dict[str, str](), list[Mapping[str, float]](), list[float]()
     for parameters in _members(problem)[:_PRICED]:
         started = time.perf_counter()
@@ -265,12 +266,25 @@ def _cost_faults(problem: Problem, config: Config) -> tuple[int, float, list[str
             if set(costs) != set(priced[0]):
                 wrong["names"] = f"gives {_listed(costs)} for {parameters}, and {_listed(priced[0])} for others"
         faults = wrong | faults
-    fit = 0 if faults else sum(over_limits(costs, limits) is None for costs in priced)
+    fit = 0 if faults else sum(over_limits(costs, screen.limits) is None for costs in priced)
     if not priced and not faults:
         faults["refused"] = "calls every candidate Infeasible"
     elif not fit and not faults:
-        faults["fit"] = "puts no random candidate within the limits; raise these, or let the space hold smaller ones"
+        faults |= _nothing_fits(screen)
     return fit, statistics.median(seconds), [f"costs {fault}" for fault in faults.values()]
+
+
+def _screen_of_costs(problem: Problem, config: Config) -> Screen:
+    return Screen(replace(problem, build=None) if problem.objective is not None else problem, config)
+
+
+def _nothing_fits(screen: Screen) -> dict[str, str]:
+    """Whether even a search finds nothing within the limits, which random candidates may miss."""
+    try:
+        Sobol(screen, 1, 0).require(1)
+    except InputError as reason:
+        return {"fit": f"leave nothing to search: {'; '.join(line.strip() for line in str(reason).splitlines())}"}
+    return {}
 
 
 def _priced(problem: Problem, parameters: Parameters) -> tuple[Mapping[str, float] | None, dict[str, str]]:
@@ -298,8 +312,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _objective_faults(problem: Problem, config: Config) -> list[str]:
     """What is wrong with a few evaluations, and where they contradict the costs."""
-    screen = Screen(replace(problem, build=None), config)
-    members = [parameters for parameters in _members(problem) if _fits(screen, parameters)][:_SCORED]
+    members = Sobol(_screen_of_costs(problem, config), 1, 0).feasible(_SCORED)
     return _trial_faults(config, members, problem.costs)
 
 

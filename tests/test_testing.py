@@ -127,7 +127,7 @@ def test_right_evaluation_of_ones_own_has_no_faults():
     described = [what for what, _ in problem_checks(PRICED, CHOSEN)]
     assert described[0] == "limits: price"
     assert re.match(r"costs: 20 random candidates, 1\d within the limits, \S+ s each", described[1])
-    assert described[2] == "objective: 3 random candidates"
+    assert described[2] == "objective: 3 candidates that fit"
 
 
 def drains(parameters):
@@ -147,7 +147,10 @@ def uneven(parameters):
         ({"costs": lambda parameters: {"price": "3"}}, "costs must be finite numbers, but are {'price': '3'}"),
         ({"costs": drains}, "costs changes its argument"),
         ({"costs": uneven}, "for others"),
-        ({"limits": {"price": 5}}, "costs puts no random candidate within the limits; raise these"),
+        (
+            {"limits": {"price": 5}},
+            "costs leave nothing to search: none of 10,000 candidates of the search space fits the limits; price: ",
+        ),
         ({"limits": {"price": 0}}, "the limit of price is 0; objectives are minimised towards 0"),
         ({"limits": {"hat": 3}}, "scoring failed: the score has no 'hat', which has a limit; it has error, price"),
         ({"objective": lambda candidate: {"error": -1.0}}, "must not be negative, but error is -1"),
