@@ -112,7 +112,7 @@ class Screen:
             return False
 
     def may_be_tried(self, parameters: Parameters) -> bool:
-        """Whether a candidate fits, or its builder raises: then it fails in its trial, where it is recorded and shown."""
+        """Whether a candidate fits, or its builder raises: it then fails in its trial, where that is recorded."""
         return not self.can_build(parameters) or self.misfit(parameters) is None
 
     def can_build(self, parameters: Parameters) -> bool:
