@@ -30,6 +30,13 @@ _EXIT_CODES = "exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupt
 _KINDS = ("digits", "mnist", "cifar10", "custom")
 
 
+class _ToStandardError(logging.Handler):
+    """Writes to what `sys.stderr` is at that moment: while a panel is drawn, what goes there appears above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -37,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[_ToStandardError()])
     try:
         code: int = options.run(options)
         return code

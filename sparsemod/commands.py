@@ -84,8 +84,12 @@ def search(options: argparse.Namespace) -> int:
         return 130
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)
-    console.print(display.front_table(study, study.pareto_front()))
-    console.print(f"\nwritten to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
+    if study.pareto_front():
+        console.print(display.front_table(study, study.pareto_front()))
+    else:
+        console.print(display.empty_front_line(study), highlight=False, soft_wrap=True)
+    console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
+    console.print(f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
     return 0
 
 
@@ -135,10 +139,15 @@ def pareto(options: argparse.Namespace) -> int:
         front["front"] = [row for row in front["front"] if row["number"] in wanted]
         print(json.dumps(front, indent=2, default=list))
         return 0
+    if not study.pareto_front():
+        print(display.empty_front_line(study))
+        return 1
     if not chosen:
         print(f"none of the {len(study.pareto_front())} networks on the front is within these limits")
         return 1
-    display.console().print(display.front_table(study, chosen))
+    console = display.console()
+    console.print(display.front_table(study, chosen))
+    console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
     return 0
 
 

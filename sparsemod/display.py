@@ -15,10 +15,14 @@ from sparsemod.cost.layers import LayerCost
 from sparsemod.device import KINDS, Device
 from sparsemod.loop import Progress, Watch
 from sparsemod.objectives import quantity
+from sparsemod.space import Value
 from sparsemod.study import Study, Trial
 
 if TYPE_CHECKING:
     from sparsemod.export import Check
+
+_SHOWN = 8
+"""Parameters that a table of candidates has room for."""
 
 
 @contextmanager
@@ -133,14 +137,17 @@ def _clock(seconds: float) -> str:
 
 
 def front_table(study: Study, trials: list[Trial]) -> Table:
-    """The networks of a front, units in the headers."""
+    """The candidates of a front, units in the headers; where no network was traced, with their parameters."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     names = {"error": "error", "model_size": "model size\n(bytes)", "working_memory": "working memory\n(bytes)",
              "latency": "latency\n(ms)", "energy": "energy\n(mJ)"}  # fmt: skip
     table.add_column("number", justify="right")
     for name in study.objectives:
         table.add_column(names.get(name, name), justify="right")
-    for title in ("params", "non-zero", "MACs"):
+    counts = {"params": "params", "nnz": "non-zero", "macs": "MACs"}
+    counts = {name: title for name, title in counts.items() if any(name in trial.score for trial in trials)}
+    own = [] if counts else list(dict.fromkeys(name for trial in trials for name in trial.candidate.parameters))
+    for title in (*counts.values(), *own[:_SHOWN]):
         table.add_column(title, justify="right")
     table.add_column("epochs", justify="right")
     table.add_column("stage")
@@ -150,10 +157,39 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
             f"{score[name]:,.0f}" if "(bytes)" in names.get(name, "") else f"{score[name]:.4g}"
             for name in study.objectives
         ]
-        extra = [f"{score[name]:,.0f}" if name in score else "" for name in ("params", "nnz", "macs")]
+        extra = [f"{score[name]:,.0f}" if name in score else "" for name in counts]
+        extra += [_told(trial.candidate.parameters.get(name, "")) for name in own[:_SHOWN]]
         parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
         table.add_row(str(trial.number), *figures, *extra, str(trial.candidate.epochs), trial.candidate.origin + parent)
     return table
+
+
+def _told(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def reference_line(study: Study) -> str:
+    """What the hypervolume is measured against, and which parts of it are inferred."""
+    point, groups = study.reference_point(), dict[str, list[str]]()
+    for name, basis in study.reference_basis().items():
+        groups.setdefault(basis, []).append(f"{name} {quantity(name, point[name])}")
+    line = "; ".join(f"{', '.join(figures)} ({basis})" for basis, figures in groups.items())
+    beaten = not study.pareto_front() or study.hypervolume() > 0
+    return f"reference point: {line}" + ("" if beaten else "; nothing that was found is better than all of it")
+
+
+def empty_front_line(study: Study) -> str:
+    """Why a front is empty."""
+    completed = study.completed()
+    if not completed:
+        return f"no trial was completed: {_counts(study)}"
+    seen = {name: [trial.score[name] for trial in completed if name in trial.score] for name in study.limits}
+    broken = [
+        f"{name} at most {quantity(name, study.limits[name])}, smallest found {quantity(name, min(values))}"
+        for name, values in seen.items()
+        if values and max(values) > study.limits[name]
+    ]
+    return f"none of the {len(completed)} completed trials is within all limits: {'; '.join(broken)}"
 
 
 def test_table(trials: list[Trial]) -> Table:

@@ -26,6 +26,7 @@ from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
+from sparsemod.objectives import is_number
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Score, Trial
@@ -68,18 +69,29 @@ def evaluate(candidate: Candidate, config: Config, weights: Weights | None = Non
     try:
         problem = problem_of(config)
         if problem.objective is not None:
-            known = {} if problem.costs is None else problem.costs(candidate.parameters)
-            return Outcome(ended("complete", _checked({**known, **problem.objective(candidate)}, config)))
+            return Outcome(ended("complete", _checked(_own_score(problem, candidate), problem, config)))
         score, trained, graph = _score(problem, candidate, config, weights)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
         return Outcome(ended("infeasible", reason=str(reason)))
-    except Diverged as reason:
+    except (Diverged, InputError) as reason:
         return Outcome(ended("failed", reason=str(reason)))
     except (MemoryError, torch.OutOfMemoryError) as reason:
         return Outcome(ended("failed", reason=f"out of memory: {reason}"))
     except Exception:
         return Outcome(ended("failed", reason=traceback.format_exc()))
+
+
+def _own_score(problem: Problem, candidate: Candidate) -> Score:
+    """What the objective returns, and what the costs give beside that."""
+    assert problem.objective is not None
+    known = {} if problem.costs is None else problem.costs(candidate.parameters)
+    score = problem.objective(candidate)
+    if not isinstance(score, Mapping):
+        raise InputError(
+            f"the objective returned a {type(score).__name__}; it must return figures by name, such as {{'error': 0.1}}"
+        )
+    return {**score, **known, **score}  # measured figures first and foremost
 
 
 def _score(
@@ -111,7 +123,7 @@ def _score(
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate)
-    score = _checked({"error": wrong, **costs}, config)
+    score = _checked({"error": wrong, **costs}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")
@@ -152,14 +164,17 @@ def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
     return None if join is None else lambda samples: join(samples, candidate.parameters)
 
 
-def _checked(score: Score, config: Config) -> Score:
-    """A score that has every objective and finite figures only."""
-    for name in config.train.objectives:
+def _checked(score: Score, problem: Problem, config: Config) -> Score:
+    """A score that has every objective and every figure with a limit of its own, and finite figures only."""
+    limited = [*problem.limits, *(["error"] if config.train.max_error < 1 else [])]
+    needed = dict.fromkeys(limited, "has a limit") | dict.fromkeys(config.train.objectives, "is an objective")
+    for name, why in needed.items():
         if name not in score:
-            raise InputError(
-                f"the score has no {name!r}, which is an objective; it has {', '.join(score) or 'nothing'}"
-            )
-    wrong = {name: value for name, value in score.items() if not math.isfinite(value)}
+            raise InputError(f"the score has no {name!r}, which {why}; it has {', '.join(score) or 'nothing'}")
+    strange = [f"{name} is a {type(value).__name__}" for name, value in score.items() if not is_number(value)]
+    if strange:
+        raise InputError(f"a score must hold numbers alone, but {', '.join(strange)}")
+    wrong = {name: value for name, value in score.items() if not math.isfinite(float(value))}
     if wrong:
         raise InputError(f"the score is not finite: {wrong}")
     negative = [f"{name} is {score[name]:g}" for name in config.train.objectives if score[name] < 0]

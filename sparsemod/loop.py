@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -120,6 +120,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     stages = _stages(screen, config)
     record = Record(config.study_folder(), config, problem.space, lambda: _header(screen, config))
     try:
+        _require_same_limits(record.study.limits, _limits(screen, config), record.folder)
         _Search(config, record, stages, watch or (lambda progress: None)).run()
         delete_models_off_front(record.study, record.folder)
     finally:
@@ -167,26 +168,65 @@ def _header(screen: Screen, config: Config) -> dict[str, Any]:
     samples = [parameters for parameters in sobol.require(_REFERENCE_SAMPLES) if screen.can_build(parameters)]
     usual = [screen.costs(parameters) for parameters in samples]
     if usual and screen.problem.objective is None:
-        _require_known(train.objectives, usual[0])
+        _require_known(train.objectives, screen.problem.limits, usual[0])
     largest = {name: max(cost[name] for cost in usual) for name in usual[0]} if usual else {}
-    reference = largest | screen.limits | {"error": train.max_error}
-    hard = {} if "error" in train.objectives or train.max_error == 1 else {"error": train.max_error}
+    _require_positive(train.objectives, screen.limits)
+    reference = largest | screen.limits | _largest_error(screen, config)
     return {
         "objectives": list(train.objectives),
-        "limits": screen.limits | hard,
-        "reference": {name: reference[name] for name in train.objectives if reference.get(name)},
+        "limits": _limits(screen, config),
+        "reference": {name: reference[name] for name in train.objectives if reference.get(name, 0) > 0},
         "seed": train.seed,
     }
 
 
-def _require_known(objectives: Sequence[str], costs: Mapping[str, float]) -> None:
-    """Refuses, before any training, to minimise what nothing will measure."""
-    strange = [name for name in objectives if name not in ("error", *costs)]
+def _limits(screen: Screen, config: Config) -> dict[str, float]:
+    """Hard limits; `max_error` is one where the error is no objective."""
+    train = config.train
+    hard = {} if "error" in train.objectives or train.max_error == 1 else _largest_error(screen, config)
+    return {**screen.limits, **hard}
+
+
+def _largest_error(screen: Screen, config: Config) -> dict[str, float]:
+    """The error from which on nothing counts."""
+    largest = config.train.max_error
+    return {"error": min(largest, screen.limits.get("error", largest))}
+
+
+def _require_same_limits(before: Mapping[str, float], now: Mapping[str, float], folder: Path) -> None:
+    """Refuses to go on with a study that was judged by other limits."""
+    changed = [
+        f"  {name}: was {before.get(name, 'not limited')}, is {now.get(name, 'not limited')}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise InputError(
+            "\n".join(
+                [
+                    f"{folder} holds a study made with other limits, so this search cannot go on with it",
+                    *changed,
+                    "  put the limits back, or choose another [TRAIN] name (--set TRAIN.name=...)",
+                ]
+            )
+        )
+
+
+def _require_known(objectives: Sequence[str], limits: Iterable[str], costs: Mapping[str, float]) -> None:
+    """Refuses, before any training, to minimise or to limit what nothing will measure."""
+    strange = [name for name in dict.fromkeys([*objectives, *limits]) if name not in ("error", *costs)]
     if strange:
         raise InputError(
-            f"objectives: nothing gives {', '.join(strange)}; a trained network has error, {', '.join(costs)}. Let the "
-            "problem's `costs` give it, or an `objective` of your own"
+            f"objectives and limits: nothing gives {', '.join(strange)}; a trained network has error, "
+            f"{', '.join(costs)}. Let the problem's `costs` give it, or an `objective` of your own"
         )
+
+
+def _require_positive(objectives: Sequence[str], limits: Mapping[str, float]) -> None:
+    """Refuses limits that no objective can obey: these are minimised towards 0."""
+    wrong = [f"{name} is {limits[name]:g}" for name in objectives if limits.get(name, 1) <= 0]
+    if wrong:
+        raise InputError(f"limits on objectives must be above 0, but {', '.join(wrong)}")
 
 
 class _Search:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 OBJECTIVES = ("error", "model_size", "working_memory", "latency")
 """The built-in objectives, in the order in which `objectives = 1..4` counts them."""
@@ -29,3 +30,12 @@ def quantity(name: str, value: float) -> str:
             return f"{value:.4g}"
         case unit:
             return f"{value:.4g} {unit}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a figure is one number, be it of Python, numpy or torch; a text is none."""
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):  # the last: a tensor of several values
+        return False
+    return not isinstance(value, str | bytes)

@@ -1,5 +1,6 @@
 """`Problem`: everything the user brings, as one object."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsemod.errors import InputError
 from sparsemod.locate import locate
+from sparsemod.objectives import is_number
 from sparsemod.space import Parameters, SearchSpace, Value
 
 if TYPE_CHECKING:
@@ -50,8 +52,12 @@ class Problem:
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
-        limits: Hard upper limits by name, beside those of the device. What `costs` gives is never proposed beyond its
-            limit; what only an evaluation tells is learned.
+        limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
+            the configuration names a device. What `costs` gives is never proposed beyond its limit; what only an
+            evaluation tells is learned.
+
+    Raises:
+        InputError: A name is taken, a part is missing, or a limit is no number.
     """
 
     space: SearchSpace
@@ -74,6 +80,14 @@ class Problem:
             raise InputError(f"the parameters {', '.join(taken)} have names of columns in the results; rename them")
         if self.objective is None and (self.build is None or self.load_data is None):
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
+        wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
+        if wrong:
+            raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")
+        object.__setattr__(self, "limits", {name: float(limit) for name, limit in self.limits.items()})
+
+
+def _is_finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(float(value))  # type: ignore[arg-type]  # just tried
 
 
 def load(name: str, folder: Path | None = None) -> Problem:

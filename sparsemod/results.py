@@ -203,6 +203,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
         "objectives": [column(name) for name in study.objectives],
         "limits": {column(name): limit for name, limit in study.limits.items()},
         "reference": {column(name): value for name, value in study.reference_point().items()},
+        "reference_basis": {column(name): basis for name, basis in study.reference_basis().items()},
         "hypervolume": study.hypervolume(),
         "front": [
             {
@@ -253,7 +254,7 @@ def _load_tensors(folder: Path, number: int, prefix: str) -> dict[str, Tensor]:
 
     path = _model_path(folder, number)
     if not path.is_file():
-        raise InputError(f"the model of trial {number} was not kept; only those of the front are ({path})")
+        raise InputError(f"the model of trial {number} was not kept; only those of networks on the front are ({path})")
     return {name.removeprefix(prefix): tensor for name, tensor in load_file(path).items() if name.startswith(prefix)}
 
 

@@ -190,6 +190,18 @@ class Study:
             point[name] = self.reference.get(name, max(seen, default=0) or 1.0)
         return point
 
+    def reference_basis(self) -> dict[str, str]:
+        """How each value of the reference point is known: a limit, `max_error`, or inferred from what."""
+        basis = {}
+        for name in self.objectives:
+            if name not in self.reference:
+                basis[name] = "inferred from the first trials"
+            elif name in self.limits:
+                basis[name] = "limit"
+            else:
+                basis[name] = "max_error" if name == "error" else "inferred from candidates that fit"
+        return basis
+
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Share of the box between zero and the reference point that the front dominates.
 

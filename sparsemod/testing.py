@@ -7,9 +7,12 @@ Each check returns the faults it found, in words; an empty list is a pass.
 """
 
 import copy
+import math
 import pickle
+import statistics
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -18,18 +21,19 @@ import numpy as np
 import torch
 
 from sparsemod.config import Config, ProblemSection, from_keywords
-from sparsemod.cost.screen import Screen
+from sparsemod.cost.screen import Screen, over_limits
 from sparsemod.data import Data, Samples, Split, Tensors
 from sparsemod.device import DEVICES, Device
-from sparsemod.errors import Infeasible, SparsemodError
+from sparsemod.errors import Infeasible, InputError, SparsemodError
 from sparsemod.evaluate import evaluate
 from sparsemod.graph import Graph, trace
+from sparsemod.objectives import is_number
 from sparsemod.problem import Morphism, Problem
-from sparsemod.samplers import Sampler
+from sparsemod.samplers import Sampler, Sobol
 from sparsemod.space import Parameters, identity
 from sparsemod.study import Candidate, Study
 
-_MEMBERS, _SCORED, _TRIES = 200, 3, 100
+_MEMBERS, _SCORED, _TRIES, _PRICED = 200, 3, 100, 20
 _TRAIN, _VALIDATION = 64, 32
 _SHARED = 0.01
 """Share of validation or test samples that may also be training samples: real data sets hold a few duplicates."""
@@ -48,8 +52,14 @@ def check_problem(problem: Problem, config: Config | None = None) -> list[str]:
 def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[tuple[str, list[str]]]:
     """The checks of a problem one after the other: what was checked, and its faults."""
     config = replace(config or from_keywords(), problem=ProblemSection(problem))
-    if problem.objective is not None:
-        yield f"objective: {_SCORED} random candidates", _objective_faults(problem, config)
+    wrong_costs: list[str] = []
+    if problem.limits:
+        yield f"limits: {', '.join(problem.limits)}", _limit_faults(problem, config)
+    if problem.costs is not None:
+        fit, seconds, wrong_costs = _cost_faults(problem, config)
+        yield f"costs: {_PRICED} random candidates, {fit} within the limits, {seconds:.2g} s each", wrong_costs
+    if problem.objective is not None and not wrong_costs:
+        yield f"objective: {_SCORED} candidates that fit", _objective_faults(problem, config)
     data: Data | None = None
     if problem.load_data is not None:
         data, faults = _loaded(problem)
@@ -234,19 +244,92 @@ def _score_faults(problem: Problem, config: Config, data: Data) -> list[str]:
     return _trial_faults(brief, [p for p in _members(problem) if _fits(screen, p)][:_SCORED])
 
 
+def _limit_faults(problem: Problem, config: Config) -> list[str]:
+    limits = {name: problem.limits[name] for name in config.train.objectives if name in problem.limits}
+    return [
+        f"the limit of {name} is {limit:g}; objectives are minimised towards 0, so it must be above that"
+        for name, limit in limits.items()
+        if limit <= 0
+    ]
+
+
+def _cost_faults(problem: Problem, config: Config) -> tuple[int, float, list[str]]:
+    """How many random candidates fit, the seconds that one takes, and what is wrong with the costs, each kind once."""
+    screen = _screen_of_costs(problem, config)
+    faults, priced, seconds = dict[str, str](), list[Mapping[str, float]](), list[float]()
+    for parameters in _members(problem)[:_PRICED]:
+        started = time.perf_counter()
+        costs, wrong = _priced(problem, parameters)
+        seconds.append((time.perf_counter() - started) / 2)
+        if costs is not None:
+            priced.append(costs)
+            if set(costs) != set(priced[0]):
+                wrong["names"] = f"gives {_listed(costs)} for {parameters}, and {_listed(priced[0])} for others"
+        faults = wrong | faults
+    fit = 0 if faults else sum(over_limits(costs, screen.limits) is None for costs in priced)
+    if not priced and not faults:
+        faults["refused"] = "calls every candidate Infeasible"
+    elif not fit and not faults:
+        faults |= _nothing_fits(screen)
+    return fit, statistics.median(seconds), [f"costs {fault}" for fault in faults.values()]
+
+
+def _screen_of_costs(problem: Problem, config: Config) -> Screen:
+    return Screen(replace(problem, build=None) if problem.objective is not None else problem, config)
+
+
+def _nothing_fits(screen: Screen) -> dict[str, str]:
+    """Whether even a search finds nothing within the limits, which random candidates may miss."""
+    try:
+        Sobol(screen, 1, 0).require(1)
+    except InputError as reason:
+        return {"fit": f"leave nothing to search: {'; '.join(line.strip() for line in str(reason).splitlines())}"}
+    return {}
+
+
+def _priced(problem: Problem, parameters: Parameters) -> tuple[Mapping[str, float] | None, dict[str, str]]:
+    """Costs of a candidate, None if it has none, and what is wrong with them, by kind."""
+    assert problem.costs is not None
+    given = dict(parameters)
+    try:
+        costs, again = dict(problem.costs(given)), dict(problem.costs(dict(parameters)))
+    except Infeasible:
+        return None, {}
+    except Exception as error:
+        return None, {"raises": f"raises {_told(error)} for {parameters}"}
+    faults = {"argument": "changes its argument"} if given != parameters else {}
+    wrong = {name: value for name, value in costs.items() if not (is_number(value) and math.isfinite(float(value)))}
+    if wrong:
+        faults["finite"] = f"must be finite numbers, but are {wrong} for {parameters}"
+    elif costs != again:
+        faults["same"] = f"gives {costs} for {parameters}, and {again} when asked again"
+    return costs, faults
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
 def _objective_faults(problem: Problem, config: Config) -> list[str]:
-    return _trial_faults(config, _members(problem)[:_SCORED])
+    """What is wrong with a few evaluations, and where they contradict the costs."""
+    members = Sobol(_screen_of_costs(problem, config), 1, 0).feasible(_SCORED)
+    return _trial_faults(config, members, problem.costs)
 
 
-def _trial_faults(config: Config, members: Sequence[Parameters]) -> list[str]:
+def _trial_faults(
+    config: Config,
+    members: Sequence[Parameters],
+    costs: Callable[[Parameters], Mapping[str, float]] | None = None,
+) -> list[str]:
     faults = dict[str, None]()
     for number, parameters in enumerate(members):
         trial = evaluate(Candidate(number, parameters, 1, "check"), config).trial
         if trial.status == "failed":
             faults[f"scoring failed: {trial.reason.rstrip().splitlines()[-1]}"] = None
-        missing = [name for name in config.train.objectives if trial.status == "complete" and name not in trial.score]
-        if missing:
-            faults[f"the score lacks the objective {', '.join(missing)}; it has {', '.join(trial.score)}"] = None
+        known = {} if costs is None or trial.status != "complete" else costs(parameters)
+        for name, value in known.items():
+            if not math.isclose(value, trial.score[name], rel_tol=1e-6):
+                faults[f"the costs give {name} {value:g}, the objective {trial.score[name]:g} for {parameters}"] = None
     return list(faults)
 
 

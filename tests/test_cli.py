@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -194,6 +195,55 @@ def test_pareto_refuses_what_it_does_not_understand(study, capsys, arguments, wo
 def test_pareto_of_an_empty_folder(folder, capsys):
     assert main(["pareto", "."]) == 2
     assert "holds no study" in capsys.readouterr().err
+
+
+OWN = """
+import time
+
+from sparsemod import Int, Problem, SearchSpace
+
+
+naps = [0.06] * 5
+
+
+def costs(parameters):
+    time.sleep(naps.pop() if naps else 0)
+    return {"price": 2.0 * parameters["width"]}
+
+
+def problem(**changes):
+    return Problem(SearchSpace({"width": Int(1, 80)}), objective=lambda each: {"heat": 80.0}, costs=costs, **changes)
+
+
+mine, limited = problem(), problem(limits={"heat": 3})
+"""
+
+
+def test_search_of_ones_own_evaluation_tells_slow_costs_reference_point_and_parameters(folder, capsys, caplog):
+    Path("own.py").write_text(OWN)
+    Path("config.cfg").write_text(
+        "[TRAIN]\nr1 = 1\nr2 = 0\nr3 = 0\nobjectives = heat, price\n[PROBLEM]\nproblem = own.py:mine\n"
+    )
+    assert main(["search", "config.cfg"]) == 0
+    shown = capsys.readouterr()
+    assert "`costs` of the problem takes 0.06" in caplog.text
+    assert re.search(r"number +heat +price +width", shown.out)
+    reference = "reference point: heat 80 (inferred from the first trials); price "
+    assert reference in shown.out
+    assert main(["pareto", "results/study"]) == 0
+    assert reference in capsys.readouterr().out
+
+
+def test_search_that_meets_no_limit_says_by_how_much(folder, capsys):
+    Path("own.py").write_text(OWN)
+    Path("config.cfg").write_text(
+        "[TRAIN]\nr1 = 2\nr2 = 0\nr3 = 0\nobjectives = price\n[PROBLEM]\nproblem = own.py:limited\n"
+    )
+    assert main(["search", "config.cfg"]) == 0
+    why = "none of the 2 completed trials is within all limits: heat at most 3, smallest found 80"
+    assert why in capsys.readouterr().out
+    assert main(["pareto", "results/study"]) == 1
+    assert why in capsys.readouterr().out
 
 
 NETS = """

@@ -6,7 +6,14 @@ import pytest
 from rich.console import Console
 
 from sparsemod import Candidate, Study, Trial
-from sparsemod.display import check_table, comparison_table, front_table, watching
+from sparsemod.display import (
+    check_table,
+    comparison_table,
+    empty_front_line,
+    front_table,
+    reference_line,
+    watching,
+)
 from sparsemod.export import Check
 from sparsemod.loop import Progress, Stage
 
@@ -15,7 +22,7 @@ class Named:
     name = "sobol"
 
 
-STAGES = [Stage("quasi-random", Named(), 4, 1), Stage("Gaussian process", Named(), 6, 1)]
+STAGES = [Stage("quasi-random", "sobol", Named(), 4, 1), Stage("Gaussian process", "bayes", Named(), 6, 1)]
 
 
 def trial(number, status="complete", reason="", **score):
@@ -107,3 +114,54 @@ def test_comparison_table_shows_the_largest_difference_and_the_share_of_equal_va
         ["conv1", "conv", "1", "step", "98.7650%", "ok"],
         ["whole", "network", "0", "steps", "100.0000%", "same", "class", "50.00%"],
     ]
+
+
+def printed(table):
+    text = StringIO()
+    Console(file=text, width=160).print(table)
+    return text.getvalue()
+
+
+def test_front_of_candidates_that_are_no_networks_shows_their_parameters():
+    study = Study(["error", "heat"])
+    candidate = Candidate(3, {"width": 12, "rate": 0.123456, "op": "sep"}, 1, "sobol")
+    study.add(Trial(candidate, "complete", {"error": 0.25, "heat": 7.0}))
+    heads, row = printed(front_table(study, study.pareto_front())).splitlines()
+    assert heads.split() == ["number", "error", "heat", "width", "rate", "op", "epochs", "stage"]
+    assert row.split() == ["3", "0.25", "7", "12", "0.1235", "sep", "1", "sobol"]
+
+
+def test_front_of_networks_shows_their_counts_instead():
+    study = Study(["error"])
+    study.add(trial(0, error=0.25, params=1200.0))
+    heads, row = printed(front_table(study, study.pareto_front())).splitlines()
+    assert (heads.split(), row.split()) == (["number", "error", "params", "epochs", "stage"],
+                                            ["0", "0.25", "1,200", "3", "sobol"])  # fmt: skip
+
+
+def test_reference_point_is_told_with_what_was_inferred():
+    study = Study(["error", "model_size", "heat", "price"], {"model_size": 4000},
+                  {"error": 1.0, "model_size": 4000.0, "price": 30.0})  # fmt: skip
+    study.add(trial(0, error=0.25, model_size=1234.0, heat=7.0, price=3.0))
+    study.add(trial(1, error=0.25, model_size=1234.0, heat=5.0, price=3.0))
+    assert reference_line(study) == (
+        "reference point: error 1 (max_error); model_size 4,000 bytes (limit); heat 7 (inferred from the first "
+        "trials); price 30 (inferred from candidates that fit)"
+    )
+
+
+def test_front_beyond_the_reference_point_is_told():
+    study = Study(["error"], reference={"error": 1.0})
+    study.add(trial(0, error=12.0))
+    assert reference_line(study).endswith("error 1 (max_error); nothing that was found is better than all of it")
+
+
+def test_empty_front_is_explained():
+    study = Study(["error"], {"heat": 3, "price": 5})
+    study.add(trial(0, "failed", "no"))
+    study.add(trial(1, "infeasible", "too large"))
+    assert empty_front_line(study) == "no trial was completed: 0 complete, 1 infeasible, 1 failed"
+    study.add(trial(2, error=0.5, heat=9.0, price=4.0))
+    assert empty_front_line(study) == (
+        "none of the 1 completed trials is within all limits: heat at most 3, smallest found 9"
+    )

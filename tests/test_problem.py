@@ -1,8 +1,10 @@
 import importlib
+import math
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,3 +212,19 @@ def test_ax_space_of_a_problem_is_converted() -> None:
 def test_space_of_another_kind_is_refused() -> None:
     with pytest.raises(InputError, match="the space is a dict; it must be a SearchSpace"):
         Problem({"width": Int(1, 9)}, objective=lambda candidate: {"error": 0.5})  # type: ignore[arg-type]
+
+
+def test_problem_with_limits_is_hashable_and_its_limits_are_its_own() -> None:
+    limits = {"heat": 20}
+    problem = Problem(SearchSpace({"width": Int(1, 9)}), objective=print, limits=limits)  # type: ignore[arg-type]
+    limits["heat"] = 3
+    assert problem.limits == {"heat": 20}
+    assert hash(problem) == hash(problem) and problem == problem
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, "20 KB", None])
+def test_limits_that_are_no_numbers_are_refused_all_at_once(limit: Any) -> None:
+    space = SearchSpace({"width": Int(1, 9)})
+    with pytest.raises(InputError) as refusal:
+        Problem(space, objective=print, limits={"heat": limit, "noise": 3, "price": math.nan})  # type: ignore[arg-type]
+    assert f"but heat is {limit!r}, price is nan; leave out" in str(refusal.value)

@@ -1,5 +1,6 @@
 """The shipped contract checks find what is planted, and pass what is right."""
 
+import re
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from sparsemod.config import from_keywords
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers import Bayes, Morph, Sobol
-from sparsemod.testing import check_cost, check_executor, check_problem, check_sampler
+from sparsemod.testing import check_cost, check_executor, check_problem, check_sampler, problem_checks
 
 
 def build(parameters, input_shape, num_classes):
@@ -106,6 +107,67 @@ def test_wrong_morphism_is_named(morphism, words):
 def test_objective_that_lacks_a_figure_is_found():
     problem = Problem(SearchSpace({"width": Int(2, 8)}), objective=lambda candidate: {"error": 0.5})
     assert "the score has no 'model_size', which is an objective; it has error" in check_problem(problem)[0]
+
+
+PRICED = Problem(
+    SearchSpace({"width": Int(2, 8)}),
+    objective=lambda candidate: {"error": 1 / candidate.parameters["width"]},
+    costs=lambda parameters: {"price": 3.0 * parameters["width"]},
+    limits={"price": 20},
+)
+CHOSEN = from_keywords(objectives=["error", "price"])
+
+
+def priced(**changes):
+    return " | ".join(check_problem(replace(PRICED, **changes), CHOSEN))
+
+
+def test_right_evaluation_of_ones_own_has_no_faults():
+    assert priced() == ""
+    described = [what for what, _ in problem_checks(PRICED, CHOSEN)]
+    assert described[0] == "limits: price"
+    assert re.match(r"costs: 20 random candidates, 1\d within the limits, \S+ s each", described[1])
+    assert described[2] == "objective: 3 candidates that fit"
+
+
+def drains(parameters):
+    return {"price": 1.0 * parameters.pop("width")}
+
+
+def uneven(parameters):
+    return {"price": 1.0} if parameters["width"] > 4 else {"price": 1.0, "heat": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"costs": lambda parameters: 1 / 0}, "costs raises ZeroDivisionError: division by zero for {'width': "),
+        ({"costs": lambda parameters: {"price": np.random.rand()}}, "when asked again"),
+        ({"costs": lambda parameters: {"price": float("nan")}}, "costs must be finite numbers, but are {'price': nan}"),
+        ({"costs": lambda parameters: {"price": "3"}}, "costs must be finite numbers, but are {'price': '3'}"),
+        ({"costs": drains}, "costs changes its argument"),
+        ({"costs": uneven}, "for others"),
+        (
+            {"limits": {"price": 5}},
+            "costs leave nothing to search: none of 10,000 candidates of the search space fits the limits; price: ",
+        ),
+        ({"limits": {"price": 0}}, "the limit of price is 0; objectives are minimised towards 0"),
+        ({"limits": {"hat": 3}}, "scoring failed: the score has no 'hat', which has a limit; it has error, price"),
+        ({"objective": lambda candidate: {"error": -1.0}}, "must not be negative, but error is -1"),
+        ({"objective": lambda candidate: {"error": 0.1, "price": 1.0}}, "the costs give price 15, the objective 1 for"),
+    ],
+)
+def test_wrong_costs_and_limits_are_named(changes, words):
+    assert words in priced(**changes)
+
+
+def test_faults_of_costs_and_limits_are_named_at_once():
+    found = priced(costs=lambda parameters: {"price": float("inf")}, limits={"price": -2})
+    assert "the limit of price is -2" in found and "must be finite numbers" in found
+
+
+def test_limit_on_what_no_network_gives_is_named():
+    assert "the score has no 'heat', which has a limit; it has error, model_size" in faults(limits={"heat": 3})
 
 
 class TestSamplers:

@@ -1,4 +1,7 @@
-"""Everything of one's own: search space, builder, data and morphism. A multilayer perceptron on the digits."""
+"""Everything of one's own: search space, builder, data and morphism. A multilayer perceptron on the digits.
+
+Code of yours that trains and measures by itself is an `objective` instead of builder and data: docs/optimizer.md.
+"""
 
 import torch
 from sklearn.datasets import load_digits

@@ -65,7 +65,9 @@ class TrainSection:
     epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
     epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
     objectives: Names = _key(
-        Names(OBJECTIVES), "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names; also: energy"
+        Names(OBJECTIVES),
+        "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names; also: energy, or what the "
+        "problem's own `costs` or `objective` gives",
     )
     sampler1: "str | Callable[..., Any]" = _sampler("sobol", "quasi-random")
     sampler2: "str | Callable[..., Any]" = _sampler("bayes", "Gaussian-process")

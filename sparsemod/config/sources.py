@@ -13,6 +13,9 @@ from sparsemod.config.sections import SECTIONS, Config, keys
 from sparsemod.config.values import Bytes, Millijoules, Milliseconds, nearest, parse
 from sparsemod.errors import ConfigError
 
+_OF_PROBLEM = ("space", "build", "load_data", "collate", "costs", "objective", "limits")
+"""What is a part of the problem, but easily given to a search beside it."""
+
 
 @dataclass(frozen=True)
 class _Value:
@@ -53,6 +56,8 @@ def from_keywords(**keywords: Any) -> Config:
     for name, value in keywords.items():
         if name in home:
             given[home[name], name] = _Value(value, name, "argument")
+        elif name in _OF_PROBLEM:
+            mistakes.append(f"{name}: belongs to the problem, as in problem=Problem({name}=...)")
         else:
             mistakes.append(f"{name}: is not a key{nearest(name, list(home))}")
     return _build("the call", Path(), given, mistakes)

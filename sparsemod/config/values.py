@@ -135,13 +135,20 @@ def _names(value: Any) -> Names:
     else:
         names = Names(name.strip() for name in value.strip("[] ").split(",") if name.strip())
         for name in names:
-            if name not in NAMES:
+            if not name.isidentifier() or _misspells(name):
                 raise ValueError(f"{name!r} is not an objective{nearest(name, NAMES)} Known: {', '.join(NAMES)}")
     if not names:
         raise ValueError("no objective is named")
     if len(set(names)) < len(names):
         raise ValueError("an objective is named twice")
     return names
+
+
+def _misspells(name: str) -> bool:
+    """Whether a name is all but a known one; others, such as `heat` or `energy_uj`, the problem itself may give."""
+    if any(known in name for known in NAMES):
+        return False
+    return bool(difflib.get_close_matches(name, NAMES, n=1, cutoff=0.8))
 
 
 _PARSERS: Mapping[Any, Callable[[Any], Any]] = {

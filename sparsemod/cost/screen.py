@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from sparsemod.device import DEVICES, Device
 from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
 from sparsemod.locate import locate
-from sparsemod.objectives import quantity
+from sparsemod.objectives import is_number, quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Parameters, Value
 
@@ -54,7 +54,7 @@ class Screen:
         self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0
     ) -> None:
         self.problem = problem
-        self.limits = {**config.limits(), **problem.limits}
+        self.limits = {**_limits_of_device(problem, config), **problem.limits}
         self._device = config.target()
         _require_power(problem, config, self._device)
         self._scheme = config.train.quant_scheme
@@ -62,6 +62,7 @@ class Screen:
         self._shape, self._classes = input_shape, num_classes
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
+        self._names: set[str] = set()
         self._times: list[float] = []
         self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
         self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
@@ -142,9 +143,15 @@ class Screen:
         else:
             sparsity = target_sparsity(parameters) if self._pruning else 0.0
             costs = dict(self._cost(replace(self._graph(parameters), sparsity=sparsity), self._device))
-        wrong = {name: value for name, value in costs.items() if not math.isfinite(value)}
+        wrong = {name: value for name, value in costs.items() if not (is_number(value) and math.isfinite(float(value)))}
         if wrong:
             raise InputError(f"the costs of {dict(parameters)} are not finite: {wrong}")
+        self._names = self._names or set(costs)
+        if set(costs) != self._names:
+            raise InputError(
+                f"the costs of {dict(parameters)} are {_listed(costs)}, those of others {_listed(self._names)}; every "
+                "candidate must have the same ones"
+            )
         return costs
 
     def _graph(self, parameters: Parameters) -> Graph:
@@ -175,6 +182,18 @@ class Screen:
                 "class (does the builder use num_classes?)"
             )
         return graph
+
+
+def _limits_of_device(problem: Problem, config: Config) -> Mapping[str, float]:
+    """Limits of the configuration; a device that nobody named limits only networks, not what others evaluate."""
+    limits, named = config.limits(), ("DEVICE", "device") in config.origins
+    if named or problem.build is not None or problem.objective is None:
+        return limits
+    return {name: limit for name, limit in limits.items() if getattr(config.device, name) is not None}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _require_power(problem: Problem, config: Config, device: Device) -> None:

@@ -16,12 +16,12 @@ from sparsemod.objectives import quantity
 from sparsemod.space import Parameters, SearchSpace, Value, identity
 from sparsemod.study import Candidate, Study
 
-_PATIENCE = 10_000
-"""Points without a new candidate that fits, after which there are taken to be none."""
+_PATIENCE, _STALE = 10_000, 2_000
+"""Points without a new candidate that fits, and without a new one at all, after which there are taken to be none."""
 _RARE, _MENDED_AFTER = 0.01, 512
 """Points are mended if a smaller share of the first points fits."""
 _STEPS, _IN_VAIN = 300, 20
-"""Mutations to mend a point, and points in a row that could not be mended, after which none is."""
+"""Mutations to mend a point, and points in a row of which that made no new candidate, after which none is mended."""
 
 
 class Sobol:
@@ -75,20 +75,20 @@ class Sobol:
 
     def _extend_to(self, n: int) -> bool:
         """Whether `n` candidates that fit are known, after drawing as many points as that takes."""
-        misses = 0
+        misses = stale = 0
         while len(self._feasible) < n and not self._exhausted:
             rare = len(self._feasible) < _RARE * self._engine.num_generated and self._in_vain < _IN_VAIN
             mended = rare and self._engine.num_generated >= _MENDED_AFTER
             for point in self._engine.draw(8 if mended else 64).numpy():
                 parameters = self._mended(self._space.from_unit(point)) if mended else self._space.from_unit(point)
                 key = identity(parameters)
-                if key not in self._known and self._screen.may_be_tried(parameters):
+                new = key not in self._known and self._screen.may_be_tried(parameters)
+                if new:
                     self._feasible.append(parameters)
-                    misses = 0
-                else:
-                    misses += 1
+                misses, stale = 0 if new else misses + 1, 0 if key not in self._known else stale + 1
+                self._in_vain = self._in_vain if not mended else 0 if new else self._in_vain + 1
                 self._known.add(key)
-            self._exhausted = misses >= _PATIENCE
+            self._exhausted = misses >= _PATIENCE or stale >= _STALE
         return len(self._feasible) >= n
 
     def _mended(self, parameters: Parameters) -> dict[str, Value]:
@@ -96,13 +96,11 @@ class Sobol:
         best, distance = dict(parameters), self._screen.excess(parameters)
         for _ in range(_STEPS):
             if distance == 0:
-                self._in_vain = 0
-                return best
+                break
             other = self._space.mutate(best, self._rng, int(self._rng.integers(1, 4)))
             changed = self._screen.excess(other)
             if changed <= distance:
                 best, distance = other, changed
-        self._in_vain += distance > 0
         return best
 
 
@@ -128,4 +126,6 @@ def _why_nothing_fits(space: SearchSpace, screen: Screen, samples: int = 1_000) 
     if reasons:
         common = max(reasons, key=lambda reason: reasons[reason])
         lines.append(f"  {sum(reasons.values()) / samples:.0%} of the samples make no network, such as: {common}")
-    return "\n".join([*lines, "  raise the limits in [DEVICE], or let the search space hold smaller networks"])
+    return "\n".join(
+        [*lines, "  raise the limits in [DEVICE] or of the problem, or let the search space hold smaller networks"]
+    )

@@ -289,3 +289,12 @@ def test_quantities_that_are_not_understood_are_named_together() -> None:
         "  --max-latency: '20 min' is not like 20 ms; units: ms, s, us",
         "  --max-error: 'nan' is not a finite number",
     ]
+
+
+def test_part_of_the_problem_is_told_where_it_belongs() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_keywords(limits={"heat": 3}, objective=print)
+    assert caught.value.mistakes == (
+        "limits: belongs to the problem, as in problem=Problem(limits=...)",
+        "objective: belongs to the problem, as in problem=Problem(objective=...)",
+    )

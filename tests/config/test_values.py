@@ -1,5 +1,7 @@
 """How the text of a value is read, and refused."""
 
+from pathlib import Path
+
 import pytest
 from problems.settings import Write, mistakes
 
@@ -114,3 +116,12 @@ def test_text_is_read_as(write: Write, key: str, text: str, value: object) -> No
 )
 def test_wrong_value_is_refused_with_what_is_allowed(write: Write, key: str, text: str, mistake: str) -> None:
     assert mistakes(write(), f"{key}={text}") == [f"--set {key}: {mistake}"]
+
+
+def test_objectives_of_ones_own_may_be_named_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.cfg"
+    path.write_text("[TRAIN]\nobjectives = error, heat, energy_uj, memory\n")
+    config = read(path)
+    assert config.train.objectives == ("error", "heat", "energy_uj", "memory")
+    path.write_text(config.to_ini())
+    assert read(path).train.objectives == config.train.objectives

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from problems.trials import DATA, PARAMETERS, TINY, WEIGHTS, candidate, configured
@@ -121,3 +122,51 @@ def test_objective_may_refuse_a_candidate() -> None:
 
     trial = evaluate(candidate(), configured(Problem(TINY.space, objective=objective), objectives=1)).trial
     assert (trial.status, trial.reason) == ("infeasible", "the board has no such layer")
+
+
+def test_costs_join_the_score_and_what_was_measured_goes_first() -> None:
+    problem = Problem(
+        TINY.space,
+        costs=lambda parameters: {"price": 3, "energy": 1.0},
+        objective=lambda candidate: {"error": 0.5, "energy": 2.0},
+    )
+    score = evaluate(candidate(), configured(problem, objectives=["error", "price"])).trial.score
+    assert list(score.items()) == [("error", 0.5), ("energy", 2.0), ("price", 3.0)]
+
+
+def test_negative_objective_fails_and_says_what_to_return() -> None:
+    problem = Problem(TINY.space, objective=lambda candidate: {"error": 0.5, "gain": -0.25, "balance": -3})
+    assert evaluate(candidate(), configured(problem, objectives=1)).trial.status == "complete"
+    trial = evaluate(candidate(), configured(problem, objectives=["error", "gain"])).trial
+    assert (trial.status, trial.reason) == (
+        "failed",
+        "objectives are minimised towards 0 and must not be negative, but gain is -0.25; return what is lost, such as "
+        "1 - accuracy",
+    )
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (0.5, "the objective returned a float; it must return figures by name, such as {'error': 0.1}"),
+        ({"error": "low", "energy": None}, "a score must hold numbers alone, but error is a str, energy is a NoneType"),
+        ({}, "the score has no 'error', which is an objective; it has nothing"),
+    ],
+)
+def test_what_is_no_score_fails_with_a_reason(returned: Any, reason: str) -> None:
+    trial = evaluate(candidate(), configured(Problem(TINY.space, objective=lambda each: returned), objectives=1)).trial
+    assert (trial.status, trial.reason) == ("failed", reason)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    problem = Problem(TINY.space, objective=lambda each: {"error": torch.tensor(0.5), "heat": np.float32(2)})
+    score = evaluate(candidate(), configured(problem, objectives=1)).trial.score
+    assert score == {"error": 0.5, "heat": 2.0} and all(type(value) is float for value in score.values())
+
+
+def test_figure_with_a_limit_must_be_in_the_score() -> None:
+    problem = Problem(TINY.space, objective=lambda candidate: {"heat": 1.0}, limits={"price": 3})
+    trial = evaluate(candidate(), configured(problem, objectives=["heat"])).trial
+    assert trial.reason == "the score has no 'price', which has a limit; it has heat"
+    trial = evaluate(candidate(), configured(replace(problem, limits={}), objectives=["heat"], max_error=0.1)).trial
+    assert trial.reason == "the score has no 'error', which has a limit; it has heat"

@@ -105,7 +105,7 @@ def test_impossible_limits_are_refused_with_the_amounts(tmp_path: Path) -> None:
         "none of 10,000 candidates of the search space fits the limits",
         "  model_size: limit 5 bytes, smallest seen 10 bytes; 0.0% of samples fit",
         "  working_memory: limit 6 bytes, smallest seen 5 bytes; 4.1% of samples fit",
-        "  raise the limits in [DEVICE], or let the search space hold smaller networks",
+        "  raise the limits in [DEVICE] or of the problem, or let the search space hold smaller networks",
     ]
 
 

@@ -88,7 +88,7 @@ def test_parent_goes_once_its_child_has_ended(with_models: Record) -> None:
 
 def test_model_that_was_not_kept_is_named(with_models: Record) -> None:
     delete_models_off_front(with_models.study, with_models.folder)
-    with pytest.raises(InputError, match=r"the model of trial 3 was not kept; only those of the front are \(.*00003"):
+    with pytest.raises(InputError, match=r"trial 3 was not kept; only those of networks on the front are \(.*00003"):
         load(with_models.folder).load_model(3)
 
 

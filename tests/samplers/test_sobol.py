@@ -111,7 +111,7 @@ def test_nothing_that_fits_is_refused_with_limits_and_amounts() -> None:
         "none of 10,000 candidates of the search space fits the limits",
         "  model_size: limit 5 bytes, smallest seen 8 bytes; 0.0% of samples fit",
         "  working_memory: limit 1,000 bytes, smallest seen 16 bytes; 100.0% of samples fit",
-        "  raise the limits in [DEVICE], or let the search space hold smaller networks",
+        "  raise the limits in [DEVICE] or of the problem, or let the search space hold smaller networks",
     ]
     assert sampler(space, model_size=5).ask(study(), 3) == []
 
@@ -164,3 +164,12 @@ def test_candidates_are_found_where_one_in_ten_thousand_fits() -> None:
     assert all(sum(map(int, parameters.values())) <= 16 for parameters in found)
     again = sobol()
     assert [*again.feasible(10), *again.feasible(40)[10:]] == list(found)
+
+
+def test_few_that_fit_are_all_found() -> None:
+    """Two widths from 1 to 200 that add up to at most 9: 36 of 40,000 members."""
+    space = SearchSpace({"a": Int(1, 200), "b": Int(1, 200)})
+    problem = Problem(space, costs=lambda p: {"model_size": sum(map(int, p.values()))}, objective=lambda candidate: {})
+    found = Sobol(Screen(problem, from_keywords(model_size=9)), 1, 0).feasible(100)
+    assert 30 <= len(found) <= 36
+    assert len({identity(parameters) for parameters in found}) == len(found)
