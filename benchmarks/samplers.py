@@ -327,7 +327,11 @@ _STYLES: Mapping[str, tuple[str, str]] = {
     "random": (_GREY, ":"),
 }
 """Colour by library, line by method, in the order of the legend."""
-_UNITS = {"nas": "share of the reference box", "vehicle": "share of that of 20 000 random candidates"}
+_UNITS = {
+    "nas": "share of the reference box",
+    "cnn": "share of the reference box",
+    "vehicle": "share of that of 20 000 random candidates",
+}
 _UNIT = "share of the best known hypervolume"
 
 
