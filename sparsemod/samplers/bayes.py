@@ -10,13 +10,13 @@ from sparsemod.samplers.acquisition import Acquisition
 from sparsemod.samplers.pool import Pool, children
 from sparsemod.samplers.sobol import Sobol
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import Parameters
+from sparsemod.space import STEP, Parameters
 from sparsemod.study import Candidate, Study
 
 _SOBOL, _RANDOM, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
 """Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
-_LOCAL_ROUNDS, _LOCAL, _BEST = 2, 48, 10
-"""Rounds of local search, each with this many mutations of the best candidates so far."""
+_STEPS, _LOCAL, _BEST = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005), 32, 3
+"""Rounds of local search by ever finer steps, each with this many mutations of the best candidates so far."""
 
 
 class Bayes:
@@ -56,15 +56,17 @@ class Bayes:
             "morphisms of the front", (child for child, _ in children(self._screen.problem, parents, _MORPHISMS, rng))
         )
         gain = acquisition.gain(pool.candidates)
-        for _ in range(_LOCAL_ROUNDS):
+        for step in _STEPS:
             best = np.argsort(-gain, kind="stable")[: max(_BEST, n)]
-            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n, rng)
+            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n, rng, step)
             pool.add("mutations of the best", found)
             gain = np.concatenate([gain, acquisition.gain(pool.candidates[len(gain) :])])
         return acquisition.choose(pool, gain, n)
 
-    def _mutations(self, parents: Sequence[Candidate], n: int, rng: np.random.Generator) -> list[Parameters]:
+    def _mutations(
+        self, parents: Sequence[Candidate], n: int, rng: np.random.Generator, step: float = STEP
+    ) -> list[Parameters]:
         if not parents:
             return []
         chosen = rng.integers(len(parents), size=n)
-        return [self._space.mutate(parents[index].parameters, rng, int(rng.integers(1, 4))) for index in chosen]
+        return [self._space.mutate(parents[index].parameters, rng, int(rng.integers(1, 4)), step) for index in chosen]

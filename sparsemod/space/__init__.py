@@ -8,7 +8,7 @@ others (`when`); an inactive one does not exist in a candidate, so two networks 
     {'depth': 1}
 """
 
-from sparsemod.space.parameters import Choice, Condition, Float, Int, Parameter, Parameters, Value
+from sparsemod.space.parameters import STEP, Choice, Condition, Float, Int, Parameter, Parameters, Value
 from sparsemod.space.searchspace import SearchSpace, identity
 
-__all__ = ["Choice", "Condition", "Float", "Int", "Parameter", "Parameters", "SearchSpace", "Value", "identity"]
+__all__ = ["STEP", "Choice", "Condition", "Float", "Int", "Parameter", "Parameters", "SearchSpace", "Value", "identity"]

@@ -10,6 +10,9 @@ Value = int | float | str | bool
 Parameters = Mapping[str, Value]
 Condition = Mapping[str, Sequence[Value]]
 
+STEP = 0.2
+"""Standard deviation of a mutation, as a share of the range."""
+
 
 @dataclass(frozen=True)
 class Int:
@@ -42,11 +45,11 @@ class Int:
         """The value as numbers in [0, 1]."""
         return [_position(float(value), self.low, self.high, self.log)]
 
-    def mutate(self, value: Value, rng: np.random.Generator) -> int:
+    def mutate(self, value: Value, rng: np.random.Generator, step: float = STEP) -> int:
         """Another value, more often a near one."""
         if self.low == self.high:
             return self.low
-        unit = self.encode(value)[0] + rng.normal(0, 0.2)
+        unit = self.encode(value)[0] + rng.normal(0, step)
         moved = self.from_unit(min(max(unit, 0.0), 1 - 1e-9))
         if moved == value:
             moved = int(value) + (1 if rng.random() < 0.5 else -1)
@@ -87,9 +90,9 @@ class Float:
         """The value as numbers in [0, 1]."""
         return [_position(float(value), self.low, self.high, self.log)]
 
-    def mutate(self, value: Value, rng: np.random.Generator) -> float:
+    def mutate(self, value: Value, rng: np.random.Generator, step: float = STEP) -> float:
         """Another value, more often a near one; a step over a bound is reflected."""
-        unit = self.encode(value)[0] + rng.normal(0, 0.2)
+        unit = self.encode(value)[0] + rng.normal(0, step)
         moved = self.from_unit(1 - abs(1 - abs(unit)))
         if moved == value:
             moved = float(self.high if value == self.low else self.low)
@@ -128,8 +131,8 @@ class Choice:
             return [float(position)]
         return [float(index == position) for index in range(len(self.options))]
 
-    def mutate(self, value: Value, rng: np.random.Generator) -> Value:
-        """Another option."""
+    def mutate(self, value: Value, rng: np.random.Generator, step: float = STEP) -> Value:
+        """Another option; there are no small steps between them."""
         others = [option for option in self.options if option != value]
         return others[rng.integers(len(others))] if others else value
 

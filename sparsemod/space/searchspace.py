@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sparsemod.errors import InputError
 from sparsemod.space.ax import parameters_from_ax
-from sparsemod.space.parameters import Choice, Float, Int, Parameter, Parameters, Value, has_one_value, native
+from sparsemod.space.parameters import STEP, Choice, Float, Int, Parameter, Parameters, Value, has_one_value, native
 
 if TYPE_CHECKING:
     from ax.core.search_space import SearchSpace as AxSearchSpace
@@ -122,13 +122,22 @@ class SearchSpace(Mapping[str, Parameter]):
         """A random candidate."""
         return self.from_unit(rng.random(len(self)))
 
-    def mutate(self, parameters: Parameters, rng: np.random.Generator, changes: int = 1) -> dict[str, Value]:
-        """A copy with some active parameters moved; parameters that become active are drawn at random."""
+    def mutate(
+        self, parameters: Parameters, rng: np.random.Generator, changes: int = 1, step: float = STEP
+    ) -> dict[str, Value]:
+        """A copy with some active parameters moved; parameters that become active are drawn at random.
+
+        Args:
+            parameters: A member of the space.
+            rng: Draws.
+            changes: Parameters to move.
+            step: Standard deviation of a move, as a share of the range.
+        """
         result = self.canonical(parameters)
         names = [name for name in result if not has_one_value(self[name])]
         for index in rng.permutation(len(names))[:changes]:
             name = names[index]
-            result[name] = self[name].mutate(result[name], rng)
+            result[name] = self[name].mutate(result[name], rng, step)
         return self.complete(result, rng)
 
     def encode(self, parameters: Parameters) -> NDArray[np.float64]:
