@@ -67,9 +67,9 @@ class _Panel:
         table.add_column(style="bold")
         table.add_column()
         table.add_row(
-            "stage", f"{progress.stage + 1} of {len(progress.stages)}, {stage.title}: {done} of {stage.candidates}"
+            "stage", f"{progress.stage + 1} of {len(progress.stages)}, {stage.title}: {done} of {stage.planned(study)}"
         )
-        table.add_row("", ProgressBar(total=max(stage.candidates, 1), completed=done, width=40))
+        table.add_row("", ProgressBar(total=max(stage.planned(study), 1), completed=done, width=40))
         table.add_row("trials", _counts(study) + (f", {progress.running} running" if progress.running else ""))
         table.add_row("front", f"{len(study.pareto_front())} networks, hypervolume {study.hypervolume():.4f}")
         table.add_row("best", _best(study))
@@ -99,12 +99,14 @@ def _failure(trial: Trial, debug: bool) -> str:
 
 
 def _planned(progress: Progress) -> int:
-    return sum(stage.candidates for stage in progress.stages)
+    return sum(stage.planned(progress.study) for stage in progress.stages)
 
 
 def _counts(study: Study) -> str:
     parts = [f"{study.count('complete')} complete"]
-    parts += [f"{study.count(status)} {status}" for status in ("infeasible", "failed") if study.count(status)]
+    parts += [
+        f"{study.count(status)} {status}" for status in ("infeasible", "stopped", "failed") if study.count(status)
+    ]
     return ", ".join(parts)
 
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from sparsemod.compress.quantize import lower
 from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, over_limits, target_sparsity
-from sparsemod.data import Collate, Data, Tokens
+from sparsemod.data import Collate, Data, Split, Tokens
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
@@ -52,28 +53,38 @@ class Outcome:
     graph: Graph | None = None
 
 
-def evaluate(candidate: Candidate, config: Config, weights: Weights | None = None) -> Outcome:
+def evaluate(
+    candidate: Candidate,
+    config: Config,
+    weights: Weights | None = None,
+    bars: Mapping[int, float] = MappingProxyType({}),
+) -> Outcome:
     """Scores a candidate; whatever goes wrong becomes a trial with its reason.
 
     Args:
         candidate: What to evaluate.
         config: Of the study.
         weights: Of the parent, for a child of a morphism.
+        bars: Errors above which the candidate is given up, by the epochs after which it is measured.
     """
     torch.set_num_threads(1)  # workers share the cores; two threads each were seen to be 100 times slower
     started = time.perf_counter()
 
+    curve: dict[int, float] = {}
+
     def ended(status: str, score: Score | None = None, reason: str = "") -> Trial:
-        return Trial(candidate, status, score or {}, reason, time.perf_counter() - started)
+        return Trial(candidate, status, score or {}, reason, time.perf_counter() - started, curve=curve)
 
     try:
         problem = problem_of(config)
         if problem.objective is not None:
             return Outcome(ended("complete", _checked(_own_score(problem, candidate), problem, config)))
-        score, trained, graph = _score(problem, candidate, config, weights)
+        score, trained, graph = _score(problem, candidate, config, weights, bars, curve)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
         return Outcome(ended("infeasible", reason=str(reason)))
+    except _GivenUp as reason:
+        return Outcome(ended("stopped", reason=str(reason)))
     except (Diverged, InputError) as reason:
         return Outcome(ended("failed", reason=str(reason)))
     except (MemoryError, torch.OutOfMemoryError) as reason:
@@ -95,7 +106,12 @@ def _own_score(problem: Problem, candidate: Candidate) -> Score:
 
 
 def _score(
-    problem: Problem, candidate: Candidate, config: Config, weights: Weights | None
+    problem: Problem,
+    candidate: Candidate,
+    config: Config,
+    weights: Weights | None,
+    bars: Mapping[int, float],
+    curve: dict[int, float],
 ) -> tuple[Score, Weights, Graph]:
     assert problem.build is not None
     data = data_of(problem)
@@ -115,7 +131,15 @@ def _score(
     ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)
-    (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
+
+    def after_step(step: int, steps: int) -> None:
+        ramp(step, steps)
+        for epoch, bar in bars.items():
+            if step == round(steps * epoch / candidate.epochs):
+                curve[epoch] = _error_in_training(network, data.validation, collate)
+                _require_below(bar, epoch, candidate.epochs, curve[epoch])
+
+    (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, after_step, collate)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     tune = _tuning(problem, data, parameters, config.train.qat_epochs, rng, collate)
@@ -128,6 +152,28 @@ def _score(
     if misfit:
         raise Infeasible(f"after training: {misfit}")
     return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
+
+
+class _GivenUp(Exception):
+    """Another candidate is cheaper and better."""
+
+
+def _error_in_training(network: nn.Module, split: Split, collate: Collate | None) -> float:
+    """Of the float network as it is now; the training goes on as if nothing had been."""
+    modes = [(part, part.training) for part in network.modules()]
+    network.eval()
+    found = error(network, split, collate)
+    for part, mode in modes:
+        part.training = mode
+    return found
+
+
+def _require_below(bar: float, epoch: int, epochs: int, found: float) -> None:
+    if found > bar:
+        raise _GivenUp(
+            f"given up after {epoch} of {epochs} epochs: its error was {found:.4g}, and {bar:.4g} would not do, as a "
+            "network that costs no more in any objective was far better by then"
+        )
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:

@@ -1,6 +1,7 @@
 """`search`: for each stage ask, submit, record, and keep the slots full."""
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ import torch
 from sparsemod import config as configuration
 from sparsemod.config import SAMPLERS, Config
 from sparsemod.cost.screen import Screen
+from sparsemod.early_stopping import EarlyStopping
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
 from sparsemod.execute import abandon, open_executor, workers
@@ -22,6 +24,7 @@ from sparsemod.locate import locate
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
 from sparsemod.samplers import Sampler, Sobol
+from sparsemod.samplers.finish import Finish
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -29,8 +32,8 @@ _log = logging.getLogger(__name__)
 _REFERENCE_SAMPLES = 64
 """Networks that fit, of which the largest cost stands in for a limit that is not set."""
 
-_TITLES = {"sobol": "quasi-random", "bayes": "Gaussian process", "morph": "morphism"}
-"""Of the stages of SpArSe; another sampler is called by its name."""
+_TITLES = {"sobol": "quasi-random", "bayes": "Gaussian process", "morph": "morphism", "finish": "finish"}
+"""Of the stages of SpArSe and the last one; another sampler is called by its name."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ class Stage:
         title: For people.
         origin: Name of the sampler, and origin of its candidates.
         sampler: Proposes.
-        candidates: In all.
+        candidates: In all; None for as many as the sampler has.
         batch: Asked for at a time: one round.
     """
 
     title: str
     origin: str
     sampler: Sampler
-    candidates: int
+    candidates: int | None
     batch: int
 
     def done(self, study: Study) -> int:
@@ -61,7 +64,14 @@ class Stage:
 
     def remaining(self, study: Study) -> int:
         """Candidates this stage may still propose."""
-        return self.candidates - sum(candidate.origin == self.origin for candidate in study.candidates)
+        return self.batch if self.candidates is None else self.candidates - self._proposed(study)
+
+    def planned(self, study: Study) -> int:
+        """Candidates in all, as far as they are known."""
+        return self._proposed(study) if self.candidates is None else self.candidates
+
+    def _proposed(self, study: Study) -> int:
+        return sum(candidate.origin == self.origin for candidate in study.candidates)
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     record = Record(config.study_folder(), config, problem.space, lambda: _header(screen, config))
     try:
         _require_same_limits(record.study.limits, _limits(screen, config), record.folder)
-        _Search(config, record, stages, watch or (lambda progress: None)).run()
+        _Search(config, record, stages, EarlyStopping(screen), watch or (lambda progress: None)).run()
         delete_models_off_front(record.study, record.folder)
     finally:
         record.close()
@@ -136,9 +146,10 @@ def _screen(problem: Problem, config: Config) -> Screen:
 
 
 def _stages(screen: Screen, config: Config) -> list[Stage]:
-    """SpArSe's three stages as three samplers, or as those that the configuration names."""
+    """SpArSe's three stages as three samplers, or as those that the configuration names; then the finish."""
     train = config.train
     stages: list[Stage] = []
+    longest = 0
     for sampler, epochs, candidates, batch in (
         (train.sampler1, train.epochs1, train.r1, workers(config)),
         (train.sampler2, train.epochs2, train.r2 * train.batch_size, train.batch_size),
@@ -150,6 +161,10 @@ def _stages(screen: Screen, config: Config) -> list[Stage]:
         if candidates and any(stage.origin == name and stage.candidates for stage in stages):
             raise InputError(f"two stages use the sampler {name}; set the rounds of one of them to 0")
         stages.append(Stage(_TITLES.get(name, name), name, make(screen, epochs, train.seed), candidates, batch))
+        longest = max(longest, epochs if candidates else 0)
+    epochs = longest if train.finish_epochs is None else train.finish_epochs
+    if epochs and screen.problem.objective is None:
+        stages.append(Stage(_TITLES["finish"], "finish", Finish(screen, epochs, train.seed), None, 1))
     return stages
 
 
@@ -232,8 +247,11 @@ def _require_positive(objectives: Sequence[str], limits: Mapping[str, float]) ->
 class _Search:
     """The state of a running search."""
 
-    def __init__(self, config: Config, record: Record, stages: Sequence[Stage], watch: Watch) -> None:
+    def __init__(
+        self, config: Config, record: Record, stages: Sequence[Stage], stopping: EarlyStopping, watch: Watch
+    ) -> None:
         self._config, self._record, self._stages, self._watch = config, record, stages, watch
+        self._stopping = stopping
         self._study = record.study
         self._before = max((trial.elapsed for trial in self._study.trials), default=0.0)
         self._resumed = len(self._study.trials)
@@ -271,7 +289,8 @@ class _Search:
         while True:
             reason, over = self._reason_to_stop(stage)
             if not reason and not self._fill(stage):
-                reason = "no new candidate that fits is left"
+                none_left = "every network of the front has been trained for as long"
+                reason = none_left if stage.candidates is None else "no new candidate that fits is left"
             if not self._running and (reason or not stage.remaining(self._study)):
                 return reason or "all rounds done", over
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
@@ -301,13 +320,21 @@ class _Search:
     def _submit(self, candidate: Candidate) -> None:
         trains = problem_of(self._config).objective is None
         weights = self._record.weights(candidate.parent) if trains and candidate.parent is not None else None
+        bars = self._bars(candidate) if trains else {}
         self._tell(message="", running=len(self._running) + 1)
         try:
-            future = self._executor.submit(evaluate, candidate, self._config, weights)
+            future = self._executor.submit(evaluate, candidate, self._config, weights, bars)
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
         self._running[future] = candidate
+
+    def _bars(self, candidate: Candidate) -> Mapping[int, float]:
+        """Where a candidate is measured while it trains, and above which errors it is given up."""
+        if "error" not in self._study.objectives or candidate.origin == Finish.name:
+            return {}
+        bars = self._stopping.bars(self._study, candidate)
+        return bars if self._config.train.early_stopping else dict.fromkeys(bars, math.inf)
 
     def _end(self, candidate: Candidate, future: "Future[Outcome]") -> None:
         """Records what came of a candidate."""
@@ -362,7 +389,7 @@ class _Search:
         train, trials = self._config.train, self._study.trials
         window = train.patience * stage.batch
         own = [position for position, trial in enumerate(trials) if trial.candidate.origin == stage.origin]
-        if not train.tolerance or self._queue or len(own) < window:
+        if not train.tolerance or stage.candidates is None or self._queue or len(own) < window:
             return ""
         end = own[-1] + 1
         old, new = self._hypervolume(trials[: end - window]), self._hypervolume(trials[:end])

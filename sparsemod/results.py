@@ -38,7 +38,7 @@ T = TypeVar("T")
 _FORMAT = 1
 _MAY_CHANGE = frozenset(
     {
-        *("name", "root", "r1", "r2", "r3", "morphisms", "debug"),
+        *("name", "root", "r1", "r2", "r3", "morphisms", "finish_epochs", "debug"),
         *("time_limit", "tolerance", "patience", "min_error", "max_failures"),
     }
 )
@@ -211,6 +211,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
                 "origin": trial.candidate.origin,
                 "parent": trial.candidate.parent,
                 "epochs": trial.candidate.epochs,
+                "epochs_seen": study.epochs_seen(trial.candidate),
                 "score": {column(name): value for name, value in trial.score.items()},
                 "parameters": dict(trial.candidate.parameters),
             }
@@ -366,7 +367,9 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
 
 def _trial(row: Mapping[str, Any]) -> Trial:
     keys = ("number", "parameters", "epochs", "origin", "parent")
-    return Trial(Candidate(**{key: row[key] for key in keys}), **{k: v for k, v in row.items() if k not in keys})
+    rest = {key: value for key, value in row.items() if key not in keys}
+    curve = {int(epoch): error for epoch, error in row.get("curve", {}).items()}  # JSON knows no numbers as keys
+    return Trial(Candidate(**{key: row[key] for key in keys}), **{**rest, "curve": curve})
 
 
 def _json(value: object, indent: int | None = None) -> str:

@@ -53,11 +53,13 @@ class Trial:
 
     Attributes:
         candidate: What was evaluated.
-        status: complete, infeasible (with the reason), or failed (with the traceback).
+        status: complete, infeasible (with the reason), stopped (given up while training) or failed (with the
+            traceback).
         score: Figures by name; empty unless complete.
         reason: Why it is not complete.
         seconds: Wall time of the evaluation.
         elapsed: Wall time of the whole search when the trial was recorded.
+        curve: Validation error while training, before quantization, by the epochs done.
     """
 
     candidate: Candidate
@@ -66,6 +68,7 @@ class Trial:
     reason: str = ""
     seconds: float = 0.0
     elapsed: float = 0.0
+    curve: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -165,6 +168,14 @@ class Study:
         """Trials with a score, in the order in which they ended."""
         return [trial for trial in self.trials if trial.status == "complete"]
 
+    def epochs_seen(self, candidate: Candidate) -> int:
+        """Epochs that the weights of a candidate are trained for in the end, those of its ancestors counted."""
+        epochs = candidate.epochs
+        while candidate.parent is not None:
+            candidate = self._candidates[candidate.parent]
+            epochs += candidate.epochs
+        return epochs
+
     def values(self, trials: Iterable[Trial]) -> NDArray[np.float64]:
         """Objective values of some trials, (T, M)."""
         rows = [[trial.score[name] for name in self.objectives] for trial in trials]
@@ -175,11 +186,20 @@ class Study:
         return all(score[name] <= limit for name, limit in self.limits.items() if name in score)
 
     def pareto_front(self) -> list[Trial]:
-        """The completed trials within all limits that no other dominates, by rising error (or first objective)."""
-        trials = [trial for trial in self.completed() if self.obeys_limits(trial.score)]
+        """The completed trials within all limits that no other dominates, by rising error (or first objective).
+
+        Where a network was trained on, the longest training alone counts.
+        """
+        completed = self.completed()
+        shorter = {trial.candidate.parent for trial in completed if self._is_trained_on(trial.candidate)}
+        trials = [trial for trial in completed if trial.number not in shorter and self.obeys_limits(trial.score)]
         values = self.values(trials)
         chosen = [index for index, keep in enumerate(non_dominated(values)) if keep]
         return [trials[index] for index in sorted(chosen, key=lambda index: (*values[index], trials[index].number))]
+
+    def _is_trained_on(self, candidate: Candidate) -> bool:
+        parent = candidate.parent
+        return parent is not None and self._candidates[parent].parameters == candidate.parameters
 
     def reference_point(self) -> dict[str, float]:
         """The worst value of each objective that still counts; where none is given, the largest of the first trials."""
@@ -225,6 +245,7 @@ class Study:
                 "origin": trial.candidate.origin,
                 "parent": trial.candidate.parent,
                 "epochs": trial.candidate.epochs,
+                "epochs_seen": self.epochs_seen(trial.candidate),
                 "status": trial.status,
                 **{column(name): value for name, value in trial.score.items()},
                 **trial.candidate.parameters,

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "sparsemod"
 ROWS = {
     5: ("__main__", "cli", "commands", "display", "export", "report", "testing"),
     4: ("loop", "retrain"),
-    3: ("evaluate", "execute", "results", "samplers", "score"),
+    3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
     2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),
     0: ("device", "errors", "locate", "objectives", "pareto", "space"),

@@ -120,6 +120,25 @@ def test_trial_beyond_a_limit_hides_nothing_that_obeys_it() -> None:
     assert numbers(study_of((0.1, 90), (0.2, 95), (0.5, 10), limits={"model_size": 50}).pareto_front()) == [2]
 
 
+def test_network_that_was_trained_on_counts_as_it_is_now() -> None:
+    study = Study(("error", "model_size"), {"error": 0.6}, REFERENCE)
+    study.add(complete(0, error=0.3, model_size=10))
+    study.add(Trial(Candidate(1, {"width": 1}, 9, "finish", parent=0), "failed"))
+    assert numbers(study.pareto_front()) == [0]
+    study.add(Trial(Candidate(2, {"width": 1}, 9, "finish", parent=0), "complete", {"error": 0.5, "model_size": 10}))
+    assert numbers(study.pareto_front()) == [2]  # although it is worse
+    study.add(Trial(Candidate(3, {"width": 1}, 9, "finish", parent=2), "complete", {"error": 0.7, "model_size": 10}))
+    assert numbers(study.pareto_front()) == []  # over the limit now
+    assert [study.epochs_seen(candidate) for candidate in study.candidates] == [5, 14, 14, 23]
+
+
+def test_child_of_other_parameters_leaves_its_parent_on_the_front() -> None:
+    study = Study(("error", "model_size"), {}, REFERENCE)
+    study.add(complete(0, error=0.3, model_size=10))
+    study.add(Trial(candidate(1, "morph", parent=0), "complete", {"error": 0.5, "model_size": 5}))
+    assert numbers(study.pareto_front()) == [0, 1]
+
+
 def test_trial_with_an_unknown_error_is_not_on_the_front() -> None:
     study = study_of((0.5, 10), (math.nan, 5), (0.6, 20))
     assert numbers(study.pareto_front()) == [0]
@@ -190,15 +209,17 @@ def test_copy_grows_on_its_own() -> None:
 
 def test_rows_are_flat_and_carry_units() -> None:
     study = Study(("error", "latency"))
+    study.add(Trial(Candidate(3, {"width": 4}, 2, "sobol"), "complete", {"error": 0.6, "latency": 3.0}))
     study.add(
-        Trial(Candidate(0, {"width": 8}, 5, "morph", parent=3), "complete", {"error": 0.5, "latency": 2.0, "macs": 9.0})
+        Trial(Candidate(4, {"width": 8}, 5, "morph", parent=3), "complete", {"error": 0.5, "latency": 2.0, "macs": 9.0})
     )
-    assert study.to_rows(study.trials) == [
+    assert study.to_rows(study.trials[1:]) == [
         {
-            "number": 0,
+            "number": 4,
             "origin": "morph",
             "parent": 3,
             "epochs": 5,
+            "epochs_seen": 7,
             "status": "complete",
             "error": 0.5,
             "latency_ms": 2.0,

@@ -64,6 +64,16 @@ class TrainSection:
     epochs1: int = _key(1, "epochs per candidate in the quasi-random stage", at_least=1)
     epochs2: int = _key(5, "epochs per candidate in the Gaussian-process stage", at_least=1)
     epochs3: int = _key(10, "epochs per candidate in the morphism stage", at_least=1)
+    finish_epochs: int | None = _key(
+        None,
+        "in the end each network of the front is trained on to this many epochs, those of its ancestors counted; "
+        "empty: as many as the longest stage gives; 0: never",
+        at_least=0,
+    )
+    early_stopping: bool = _key(
+        True,
+        "give a candidate up once one that costs no more in any objective is far better",
+    )
     objectives: Names = _key(
         Names(OBJECTIVES),
         "1 to 4 (error, + model_size, + working_memory, + latency) or a list of names; also: energy, or what the "

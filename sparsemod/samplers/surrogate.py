@@ -11,6 +11,7 @@ evenly than itself: has the smaller skewness.
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,20 +44,20 @@ class Surrogate:
         self._fitted: dict[str, tuple[tuple[int, ...], Mapping[str, torch.Tensor]]] = {}
 
     def fit(self, study: Study, target: str) -> "Predictor":
-        """The posterior given all completed trials.
+        """The posterior given all completed trials, and of the error those that were given up.
 
         Args:
             study: At least one trial is complete.
             target: Name of a figure that is not known beforehand.
         """
-        trials = study.completed()
-        x = torch.as_tensor(self.rows(study, [trial.candidate for trial in trials]))
-        values = np.array([trial.score[target] for trial in trials])
-        first = len(trials) // _REFIT * _REFIT or len(trials)
+        seen = _seen(study, target)
+        candidates, values = [candidate for candidate, _ in seen], np.array([value for _, value in seen])
+        x = torch.as_tensor(self.rows(study, candidates))
+        first = len(seen) // _REFIT * _REFIT or len(seen)
         logarithmic = target == "error" or _better_as_logarithm(values[:first])
         if logarithmic:
             values = np.log(np.maximum(values, _FLOOR if target == "error" else values[:first].min()))
-        key = tuple(trial.number for trial in trials[:first])
+        key = tuple(candidate.number for candidate in candidates[:first])
         if self._fitted.get(target, ((), {}))[0] != key:
             self._fitted[target] = key, _hyperparameters(x[:first], _scaled(values[:first]))
         return Predictor(self, study, x, values, self._fitted[target][1], logarithmic)
@@ -69,7 +70,7 @@ class Surrogate:
     def _row(self, study: Study, candidate: Candidate, reference: Mapping[str, float]) -> Array:
         costs = self._screen.costs(candidate.parameters)
         logs = [np.log(max(costs[name], 1e-9) / reference[name]) / 5 for name in study.objectives if name in costs]
-        history = [np.log(_lineage(study, candidate)) / 5, _inherited(study, candidate)]
+        history = [np.log(study.epochs_seen(candidate)) / 5, _inherited(study, candidate)]
         return np.concatenate([self._space.encode(candidate.parameters), logs, history])
 
 
@@ -172,10 +173,16 @@ def _inherited(study: Study, candidate: Candidate) -> float:
     return float(np.log(max(study[candidate.parent].score.get("error", 1.0), _FLOOR)) / 5)
 
 
-def _lineage(study: Study, candidate: Candidate) -> int:
-    """Epochs that the weights of a candidate have been trained for, its ancestors' included."""
-    epochs = candidate.epochs
-    while candidate.parent is not None:
-        candidate = study[candidate.parent].candidate
-        epochs += candidate.epochs
-    return epochs
+def _seen(study: Study, target: str) -> list[tuple[Candidate, float]]:
+    """What is known of a figure, in the order in which trials ended.
+
+    A trial that was given up tells the error that it had by then, as a candidate of that many epochs.
+    """
+    seen = []
+    for trial in study.trials:
+        if trial.status == "complete":
+            seen.append((trial.candidate, trial.score[target]))
+        elif trial.status == "stopped" and target == "error":
+            last = max(trial.curve)
+            seen.append((replace(trial.candidate, epochs=last), trial.curve[last]))
+    return seen

@@ -1,0 +1,36 @@
+"""After the last stage: networks of the front are trained on, so that none is there for having trained longer."""
+
+from sparsemod.cost.screen import Screen
+from sparsemod.study import Candidate, Study
+
+
+class Finish:
+    """The networks of the front themselves, each from its own weights, for the epochs that it lacks.
+
+    Unlike other samplers it proposes what is in the study: a network that was trained on takes the place of what it
+    was. One that leaves the front by that may let others in, which are then trained on, too.
+
+    Args:
+        screen: Of the problem.
+        epochs: That each network of the front shall have seen, those of its ancestors counted.
+        seed: Of the search.
+    """
+
+    name = "finish"
+
+    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+        self._epochs = epochs
+
+    def ask(self, study: Study, n: int) -> list[Candidate]:
+        """Up to `n` networks of the front that have seen fewer epochs and were not trained on yet."""
+        tried = {candidate.parent for candidate in study.candidates if candidate.origin == self.name}
+        lacking = [
+            (trial.candidate, self._epochs - study.epochs_seen(trial.candidate))
+            for trial in study.pareto_front()
+            if trial.number not in tried
+        ]
+        short = [(found, epochs) for found, epochs in lacking if epochs > 0]
+        return [
+            Candidate(study.next_number + place, found.parameters, epochs, self.name, found.number)
+            for place, (found, epochs) in enumerate(short[:n])
+        ]
