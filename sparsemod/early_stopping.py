@@ -43,6 +43,7 @@ class EarlyStopping:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._known: dict[int, list[float]] = {}
         self._judged = 0, MARGINS[len(MARGINS) // 2]
 
     def bars(self, study: Study, candidate: Candidate) -> dict[int, float]:
@@ -88,5 +89,7 @@ class EarlyStopping:
 
     def _costs(self, study: Study, candidate: Candidate) -> list[float]:
         """Those of the objectives that are known."""
-        known = self._screen.costs(candidate.parameters)
-        return [known[name] for name in study.objectives if name in known]
+        if candidate.number not in self._known:
+            costs = self._screen.costs(candidate.parameters)
+            self._known[candidate.number] = [costs[name] for name in study.objectives if name in costs]
+        return self._known[candidate.number]

@@ -185,14 +185,15 @@ class Study:
         """Whether a score is within every hard limit."""
         return all(score[name] <= limit for name, limit in self.limits.items() if name in score)
 
-    def pareto_front(self) -> list[Trial]:
-        """The completed trials within all limits that no other dominates, by rising error (or first objective).
-
-        Where a network was trained on, the longest training alone counts.
-        """
+    def counting(self) -> list[Trial]:
+        """The completed trials within all limits; of a network that was trained on, the longest training alone."""
         completed = self.completed()
         shorter = {trial.candidate.parent for trial in completed if self._is_trained_on(trial.candidate)}
-        trials = [trial for trial in completed if trial.number not in shorter and self.obeys_limits(trial.score)]
+        return [trial for trial in completed if trial.number not in shorter and self.obeys_limits(trial.score)]
+
+    def pareto_front(self) -> list[Trial]:
+        """The trials that count and that no other dominates, by rising error (or first objective)."""
+        trials = self.counting()
         values = self.values(trials)
         chosen = [index for index, keep in enumerate(non_dominated(values)) if keep]
         return [trials[index] for index in sorted(chosen, key=lambda index: (*values[index], trials[index].number))]

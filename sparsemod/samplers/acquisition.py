@@ -43,7 +43,7 @@ class Acquisition:
         self._limited = [name for name in limited if name in uncertain]
         logarithmic = [name in uncertain and self._models[name].logarithmic for name in study.objectives]
         self._logarithmic = np.array(logarithmic)
-        self._trials = [trial for trial in study.completed() if study.obeys_limits(trial.score)]
+        self._trials = study.counting()
         self._front = self._denoised(self._trials)
         self._improvement = ExpectedImprovement(self._front, logarithmic)
         pending = [each for each in study.pending if screen.fits(each.parameters)]

@@ -19,6 +19,8 @@ TRAIN r3 20
 TRAIN epochs1 1
 TRAIN epochs2 5
 TRAIN epochs3 10
+TRAIN finish_epochs
+TRAIN early_stopping true
 TRAIN objectives error, model_size, working_memory, latency
 TRAIN sampler1 sobol
 TRAIN sampler2 bayes

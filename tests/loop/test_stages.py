@@ -133,7 +133,7 @@ def test_reference_point_is_the_limits_and_the_largest_error_that_counts(tmp_pat
 
 
 def test_networks_are_trained_inherited_scored_and_kept(tmp_path: Path) -> None:
-    study = searched(tmp_path, problem=TINY, objectives=4, r1=3, r2=1, r3=2)
+    study = searched(tmp_path, problem=TINY, objectives=4, r1=3, r2=1, r3=2, early_stopping=False, finish_epochs=0)
     assert origins(study) == ["sobol"] * 3 + ["bayes"] * 2 + ["morph"] * 2
     assert study.count("complete") == 7, [trial.reason for trial in study.trials]
     best = study.pareto_front()
@@ -149,6 +149,38 @@ def test_networks_are_trained_inherited_scored_and_kept(tmp_path: Path) -> None:
         header = next(csv.reader(file))
     assert {"error", "model_size_bytes", "working_memory_bytes", "latency_ms"} < set(header)
     assert not any("second" in name or "elapsed" in name for name in header)
+
+
+@pytest.mark.parametrize(("finish_epochs", "least"), [("", 4), (6, 6)])
+def test_whole_front_has_seen_as_many_epochs_in_the_end(tmp_path: Path, finish_epochs: str | int, least: int) -> None:
+    study = searched(
+        tmp_path, problem=TINY, objectives=4, r1=6, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
+    )
+    assert set(origins(study)) == {"sobol", "morph", "finish"}
+    assert all(study.epochs_seen(trial.candidate) >= least for trial in study.pareto_front())
+    for trial in study.trials:
+        if trial.candidate.origin == "finish":
+            assert trial.candidate.parent is not None
+            before = study[trial.candidate.parent]
+            assert trial.candidate.parameters == before.candidate.parameters
+            assert study.epochs_seen(trial.candidate) == least
+            assert before not in study.pareto_front()
+    assert stops(tmp_path / "study")[-1] == "finish: every network of the front has been trained for as long"
+    again = searched(
+        tmp_path, problem=TINY, objectives=4, r1=6, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
+    )
+    assert results(again) == results(study)
+
+
+def test_candidates_are_given_up_where_cheaper_ones_were_far_better(tmp_path: Path) -> None:
+    found = searched(tmp_path / "on", problem=TINY, objectives=2, r1=20, r2=0, r3=0, epochs1=6)
+    free = searched(tmp_path / "off", problem=TINY, objectives=2, r1=20, r2=0, r3=0, epochs1=6, early_stopping=False)
+    stopped = [trial.number for trial in found if trial.status == "stopped"]
+    assert stopped
+    assert free.count("stopped") == 0
+    assert all(trial.curve for trial in free if trial.status == "complete")
+    assert not {trial.number for trial in free.pareto_front()}.intersection(stopped)
+    assert results(free)[0] == results(found)[0]  # what goes on is trained as ever
 
 
 def test_child_starts_from_the_weights_of_its_parent(tmp_path: Path) -> None:

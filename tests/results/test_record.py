@@ -10,6 +10,7 @@ from problems.records import HEADER, TRIALS, assert_same, candidate, complete, c
 
 import sparsemod
 from sparsemod.results import load, stops
+from sparsemod.study import Trial
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -48,6 +49,7 @@ def test_record_has_one_line_per_trial(folder: Path) -> None:
         "reason": "",
         "seconds": 0.5,
         "elapsed": 1.0,
+        "curve": {},
     }
 
 
@@ -83,6 +85,14 @@ def test_order_is_that_of_arrival(tmp_path: Path) -> None:
     assert [row["number"] for row in rows(tmp_path / "trials.csv")] == ["0", "2"]
 
 
+def test_errors_in_training_read_back_by_their_epochs(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    given_up = Trial(candidate(0), "stopped", reason="given up", curve={1: 0.75, 3: 0.5})
+    record.add(given_up)
+    record.close()
+    assert load(tmp_path).trials == [given_up]
+
+
 def test_empty_study_reads_back(tmp_path: Path) -> None:
     opened(tmp_path).close()
     study = load(tmp_path)
@@ -103,8 +113,8 @@ def test_reasons_of_stops_are_kept_once_each(folder: Path) -> None:
 
 def test_front_table_has_units_and_no_times(folder: Path) -> None:
     table = rows(folder / "pareto.csv")
-    assert list(table[0]) == ["number", "origin", "parent", "epochs", "status", "error", "model_size_bytes", "nnz",
-                              "width", "rate"]  # fmt: skip
+    assert list(table[0]) == ["number", "origin", "parent", "epochs", "epochs_seen", "status", "error",
+                              "model_size_bytes", "nnz", "width", "rate"]  # fmt: skip
     assert [row["number"] for row in table] == ["1", "0"]
     assert table[0]["error"] == "0.30000000000000004"
     assert table[1]["nnz"] == ""
@@ -134,6 +144,7 @@ def test_front_as_json_says_what_it_is_judged_by(folder: Path) -> None:
         "origin": "sobol",
         "parent": None,
         "epochs": 5,
+        "epochs_seen": 5,
         "score": {"error": 0.5, "model_size_bytes": 100},
         "parameters": {"width": 1, "rate": 0.0},
     }

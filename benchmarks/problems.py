@@ -1,0 +1,93 @@
+"""The problems of published.py: data sets with their own splits, and the space of convolutional networks.
+
+Folders are found below DATA_PATH: `mnist` and `cifar10` with the official files, `fsdd` and `uci_har_subset` as .npz.
+
+[Fedorov2019] SpArSe: sparse architecture search for CNNs on resource-constrained microcontrollers, NeurIPS 2019.
+[Liberis2021] uNAS: constrained neural architecture search for microcontrollers, EuroMLSys 2021.
+[Jackson2018] Free spoken digit dataset, Zenodo, doi 10.5281/zenodo.1342401.
+[Anguita2013] A public domain dataset for human activity recognition using smartphones, ESANN 2013.
+"""
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from sparsemod import Augment, Data, InputError, Problem, Tensors, datasets
+from sparsemod.spaces import cnn
+
+_SIDE = 20
+"""Of the images of the two-class problem: 32 x 32 in colour would be 3,072 bytes of working memory alone."""
+
+
+def mnist() -> Data:
+    """Shifted and rotated as in [Liberis2021]."""
+    data = datasets.mnist()
+    assert isinstance(data.train, Tensors)
+    return replace(data, train=replace(data.train, augment=Augment(shift=2, rotate=0.2, rotate_share=0.3)))
+
+
+def cifar10_two_classes() -> Data:
+    """The first five classes against the others, in grey, 20 x 20 pixels, as in [Fedorov2019]."""
+    data = datasets.cifar10()
+    train, validation, test = (_small_and_grey(split) for split in (data.train, data.validation, data.test))
+    augmented = replace(train, augment=Augment(shift=1, flip=True))
+    return Data(augmented, validation, test, (1, _SIDE, _SIDE), 2)
+
+
+def _small_and_grey(split: object) -> Tensors:
+    assert isinstance(split, Tensors)
+    grey = split.x.float().mean(1, keepdim=True)
+    small = F.interpolate(grey, size=(_SIDE, _SIDE), mode="area").round().to(torch.uint8)
+    return Tensors(small, (split.y >= 5).long(), 121.0, 60.0)
+
+
+def spoken_digits() -> Data:
+    """MFCC of the spoken digits, 49 x 10 [Jackson2018]; the official test part is the first five of each speaker."""
+    with np.load(_file("fsdd", "fsdd_mfcc_49x10.npz")) as file:
+        x, y, held_out = file["x"], file["y"], file["is_test"].astype(bool)
+    mean, std = x[~held_out].mean((0, 1)), x[~held_out].std((0, 1))
+    scaled = torch.as_tensor((x - mean) / std, dtype=torch.float32).unsqueeze(1)
+    labels, held_out = torch.as_tensor(y).long(), torch.as_tensor(held_out)
+    train = Tensors(scaled[~held_out], labels[~held_out], augment=Augment(shift=2))
+    return Data.from_tensors(train, Tensors(scaled[held_out], labels[held_out]), num_classes=10)
+
+
+def activities() -> Data:
+    """A third of the smartphone windows, 128 x 9 [Anguita2013]; neighbours overlap, so the last fifth validates."""
+    with np.load(_file("uci_har_subset", "uci_har_subset.npz")) as file:
+        parts = {name: torch.as_tensor(file[name]) for name in ("x_train", "y_train", "x_test", "y_test")}
+    x, y = parts["x_train"], parts["y_train"].long()
+    mean, std = x.mean((0, 1)), x.std((0, 1))
+    kept = len(x) * 4 // 5
+
+    def scaled(samples: torch.Tensor) -> torch.Tensor:
+        return ((samples - mean) / std).unsqueeze(1)
+
+    test = Tensors(scaled(parts["x_test"]), parts["y_test"].long())
+    train, validation = Tensors(scaled(x[:kept]), y[:kept]), Tensors(scaled(x[kept:]), y[kept:])
+    return Data(train, validation, test, (1, 128, 9), 6)
+
+
+def _file(folder: str, name: str) -> Path:
+    root = os.environ.get("DATA_PATH")
+    path = Path(root or ".") / folder / name
+    if not path.is_file():
+        raise InputError(f"{path} is not there; set DATA_PATH to the folder that holds {folder}/{name}")
+    return path
+
+
+_small = partial(cnn.space, layers=2, fc_layers=1, learning_rate=(1e-3, 3e-2), batch_size=(32, 256))
+
+mnist_problem = Problem(_small(blocks=3, filters=(2, 32), fc_units=(10, 64)), cnn.build, mnist, cnn.MORPHISMS)
+two_class_problem = Problem(
+    _small(blocks=3, filters=(1, 16), fc_units=(2, 16)), cnn.build, cifar10_two_classes, cnn.MORPHISMS
+)
+spoken_digits_problem = Problem(
+    _small(blocks=3, filters=(4, 48), fc_units=(10, 64)), cnn.build, spoken_digits, cnn.MORPHISMS
+)
+activities_problem = Problem(_small(blocks=3, filters=(4, 48), fc_units=(6, 64)), cnn.build, activities, cnn.MORPHISMS)

@@ -1,0 +1,307 @@
+"""Networks of a search against published ones: accuracy on the test set, size and working memory, and what it cost.
+
+    DATA_PATH=/data python benchmarks/published.py run --target "MNIST, SpArSe" --hours 2
+    python benchmarks/published.py table
+
+`run` searches within the limits of a target on training and validation data alone, goes on where it stopped if it is
+started again, then trains some networks of the front again on both, with several seeds, and measures each once on the
+test set. `table` writes benchmarks/results/published.md and published.png of what was run.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sparsemod import Candidate, Config, Study, Trial, load, search
+from sparsemod.config import from_keywords
+from sparsemod.display import console, watching
+from sparsemod.evaluate import evaluate
+from sparsemod.retrain import on_the_test_set
+
+_HERE = Path(__file__).parent
+_STUDIES = Path("results/benchmarks/published")
+_RESULTS = _HERE / "results"
+_FIGURES = ("error", "model_size", "working_memory", "latency", "nnz")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network of somebody else.
+
+    Attributes:
+        accuracy: On the test set, in %.
+        model_size: In bytes, as its authors count.
+        working_memory: In bytes.
+        status: Whether the figures were read in the source itself.
+    """
+
+    name: str
+    accuracy: float
+    model_size: float | None = None
+    working_memory: float | None = None
+    status: str = "not verified"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to search, within which limits, and what to compare with.
+
+    Attributes:
+        problem: Name in problems.py.
+        model_size: Limit in bytes.
+        working_memory: Limit in bytes.
+        max_error: From here on nothing counts.
+        epochs: Of the three stages, of the finish, and of a training for the test.
+        peers: To compare with.
+        remark: What is not the same.
+    """
+
+    problem: str
+    model_size: float
+    working_memory: float
+    max_error: float
+    epochs: tuple[int, int, int, int, int]
+    peers: Sequence[Published]
+    remark: str = ""
+
+
+_SPARSE = Published("SpArSe [Fedorov2019]", 98.64, 2_800, 2_000, "read in a text about it")
+_UNAS = Published("uNAS [Liberis2021]", 99.19, 480, 488, "from memory")
+_UNAS_TWO = Published("uNAS [Liberis2021]", 77.49, 685, 909, "accuracy and size read in a text about it")
+_SPARSE_TWO = Published("SpArSe [Fedorov2019]", 73.84, 780, 1_280, "read in a text about it; other images")
+
+TARGETS: Mapping[str, Target] = {
+    "MNIST, SpArSe": Target("mnist", 2_800, 2_000, 0.05, (1, 4, 8, 40, 60), (_SPARSE, _UNAS)),
+    "MNIST, uNAS": Target(
+        "mnist", 480, 784 + 488, 0.2, (1, 4, 8, 60, 80), (_UNAS,),
+        "our RAM counts the input of 784 bytes, which is larger than theirs alone; they are allowed beside it here",
+    ),
+    "CIFAR-10 of two classes": Target(
+        "two_class", 685, 909, 0.45, (2, 8, 15, 60, 80), (_UNAS_TWO, _SPARSE_TWO),
+        "trained on 27,000 instead of 45,000 images and tested on 1,000; grey, 20 x 20 pixels",
+    ),
+    "spoken digits": Target("spoken_digits", 20_000, 20_000, 0.3, (5, 15, 20, 60, 80), (
+        Published("extra trees on the raw MFCC", 98.3, status="measured on the same split"),
+    )),
+    "activities": Target("activities", 16_000, 8_000, 0.4, (5, 15, 20, 60, 60), (
+        Published("extra trees on raw samples", 84.6, status="measured on the same split"),
+    )),
+}  # fmt: skip
+"""Every target by the name that tables give it."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One training of a network of the front for the test.
+
+    Attributes:
+        number: Of its trial in the study.
+        error: On the test set.
+        seconds: Of the training, on one core.
+    """
+
+    number: int
+    seed: int
+    error: float
+    model_size: float
+    working_memory: float
+    latency: float
+    nnz: float
+    seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    works = parser.add_subparsers(required=True, metavar="run | table")
+    run = works.add_parser("run", help="search and test, or go on with it")
+    run.add_argument(
+        "--target", choices=TARGETS, action="append", metavar="TARGET", help="may be repeated; default: all"
+    )
+    run.add_argument("--hours", type=float, default=1.0, help="of search, all runs together; default: %(default)s")
+    run.add_argument("--rounds", type=int, default=300, help="candidates of each search at most; default: %(default)s")
+    run.add_argument("--seeds", type=int, default=3, help="trainings of each tested network; default: %(default)s")
+    run.add_argument("--networks", type=int, default=5, help="of the front that are tested; default: %(default)s")
+    run.add_argument("--workers", type=int, default=2, help="processes of one thread each; default: %(default)s")
+    run.set_defaults(work=_run)
+    works.add_parser("table", help="write what was run").set_defaults(work=_table)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.work(arguments)
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    for name in arguments.target or TARGETS:
+        settings = _settings(name, arguments)
+        print(f"{name}: at most {TARGETS[name].model_size:g} bytes and {TARGETS[name].working_memory:g} bytes of RAM")
+        with watching(console(), debug=False) as watch:
+            study = search(settings, watch=watch)
+        _test(name, settings, study, arguments)
+
+
+def _settings(name: str, arguments: argparse.Namespace) -> Config:
+    target = TARGETS[name]
+    first, second, third, finish, _ = target.epochs
+    return from_keywords(
+        problem=f"{_HERE / 'problems.py'}:{target.problem}_problem",
+        root=str(_STUDIES), name=_folder(name),
+        device="stm32f746", model_size=target.model_size, working_memory=target.working_memory,
+        max_error=target.max_error, time_limit=arguments.hours * 3600,
+        r1=arguments.rounds // 5, r2=arguments.rounds * 2 // 5, r3=arguments.rounds * 2 // 5,
+        epochs1=first, epochs2=second, epochs3=third, finish_epochs=finish, schedule="cosine",
+        executor="processes", workers=arguments.workers,
+    )  # fmt: skip
+
+
+def _test(name: str, settings: Config, study: Study, arguments: argparse.Namespace) -> None:
+    """Trains some networks again on all but the test set and measures them there; keeps each as soon as it is done."""
+    done = {(each.number, each.seed) for each in _tested(name)}
+    epochs = TARGETS[name].epochs[-1]
+    jobs = [
+        (
+            replace(settings, train=replace(settings.train, seed=seed)),
+            replace(trial.candidate, epochs=epochs, parent=None),
+        )
+        for seed in range(arguments.seeds)
+        for trial in _chosen(study, arguments.networks)
+        if (trial.number, seed) not in done
+    ]
+    with ProcessPoolExecutor(arguments.workers) as pool, _file(name).open("a", encoding="utf-8") as file:
+        results = pool.map(_trained, jobs)
+        for (config, _), trial in tqdm(zip(jobs, results, strict=True), f"{name}, test", len(jobs), disable=None):
+            if trial.status != "complete":
+                print(f"trial {trial.number}, seed {config.train.seed}: {trial.status}: {trial.reason}")
+                continue
+            figures = {key: trial.score[key] for key in _FIGURES}
+            tested = Tested(trial.number, config.train.seed, seconds=trial.seconds, **figures)
+            file.write(json.dumps(asdict(tested)) + "\n")
+            file.flush()
+
+
+def _trained(job: tuple[Config, Candidate]) -> Trial:
+    config, candidate = job
+    return evaluate(candidate, _on_the_test_set(config)).trial
+
+
+@cache
+def _on_the_test_set(config: Config) -> Config:
+    """Made once per process and seed: it holds the data."""
+    return on_the_test_set(config)
+
+
+def _chosen(study: Study, count: int) -> list[Trial]:
+    """The most accurate network of the front, and others at even steps through its sizes."""
+    front = sorted(study.pareto_front(), key=lambda trial: trial.score["model_size"])
+    if not front:
+        return []
+    steps = np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int)
+    best = min(front, key=lambda trial: trial.score["error"])
+    return list({trial.number: trial for trial in (best, *(front[step] for step in steps))}.values())
+
+
+def _file(name: str) -> Path:
+    return _STUDIES / _folder(name) / "test.jsonl"
+
+
+def _folder(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-").lower()
+
+
+def _tested(name: str) -> list[Tested]:
+    lines = _file(name).read_text(encoding="utf-8").splitlines() if _file(name).exists() else []
+    return [Tested(**json.loads(line)) for line in lines]
+
+
+# --- table -----------------------------------------------------------------------------------------------------------
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    found = {name: (load(_STUDIES / _folder(name)), _tested(name)) for name in TARGETS if _file(name).exists()}
+    text = "\n".join([_HEAD, *("\n".join(_section(name, *parts)) for name, parts in found.items())])
+    _RESULTS.mkdir(exist_ok=True)
+    (_RESULTS / "published.md").write_text(text, encoding="utf-8")
+    print(text)
+    if found:
+        print(f"drawn to {_draw({name: tested for name, (_, tested) in found.items()})}")
+
+
+_HEAD = """# Against published networks
+
+Written by `benchmarks/published.py table`. A search sees training and validation data alone. Some networks of its front
+are then trained again on both, from new weights, and measured once on the test set: mean and standard deviation over
+seeds. `nnz` counts one byte for each weight and bias that is not zero, as SpArSe does; `model size` are the bytes that
+are really stored, indices and scales included; `RAM` includes the input.
+"""
+
+
+def _section(name: str, study: Study, tested: Sequence[Tested]) -> list[str]:
+    target = TARGETS[name]
+    search_hours = sum(trial.seconds for trial in study.trials) / 3600
+    test_hours = sum(each.seconds for each in tested) / 3600
+    lines = [
+        f"\n## {name}",
+        "",
+        f"At most {target.model_size:,.0f} bytes and {target.working_memory:,.0f} bytes of RAM. "
+        f"{len(study.trials)} candidates in {search_hours:.2f} core-hours; trainings for the test {test_hours:.2f}.",
+        *([f"Not the same: {target.remark}."] if target.remark else []),
+        "",
+        "| network | test accuracy, % | validation, % | model size, B | nnz, B | RAM, B | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for number in dict.fromkeys(each.number for each in tested):
+        runs = [each for each in tested if each.number == number]
+        accuracy = 100 * (1 - np.array([each.error for each in runs]))
+        size, nnz, memory = (
+            np.mean([getattr(each, key) for each in runs]) for key in ("model_size", "nnz", "working_memory")
+        )
+        spread = f" ± {accuracy.std(ddof=1):.2f}" if len(runs) > 1 else ""
+        lines.append(
+            f"| ours, trial {number} | {accuracy.mean():.2f}{spread} | {100 * (1 - study[number].score['error']):.2f} "
+            f"| {size:,.0f} | {nnz:,.0f} | {memory:,.0f} | {len(runs)} |"
+        )
+    for peer in target.peers:
+        size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
+        lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | {size} | | {memory} | |")
+    return lines
+
+
+def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
+    """Test error against model size, a panel for each target."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(found), 4.5), dpi=100, layout="constrained")
+    for axes, (name, tested) in zip(figure.subplots(1, len(found), squeeze=False).flat, found.items(), strict=True):
+        axes.plot(
+            [each.model_size for each in tested],
+            [100 * each.error for each in tested],
+            "o",
+            color="#D55E00",
+            label="sparsemod",
+        )
+        for peer, marker in zip(TARGETS[name].peers, "s^v", strict=False):
+            if peer.model_size:
+                axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)
+        axes.set(title=name, xlabel="model size (bytes)", ylabel="test error (%)", xscale="log", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+    path = _RESULTS / "published.png"
+    figure.savefig(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()
