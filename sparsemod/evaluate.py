@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from sparsemod.compress.channels import epochs_before_removal, remove_channels
 from sparsemod.compress.prune import PruningRamp
 from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
 from sparsemod.config import Config
 from sparsemod.cost import cost
-from sparsemod.cost.screen import Screen, over_limits, target_sparsity
+from sparsemod.cost.screen import Screen, channel_share, over_limits, target_pattern, target_sparsity
 from sparsemod.data import Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, run
@@ -112,13 +113,12 @@ def _score(
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
         inherit(network, weights)
-    ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)
-    (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, ramp, collate)
+    _train(network, problem, data, parameters, candidate.epochs, config.train.pruning, rng, collate)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    tune = _tuning(problem, data, parameters, config.train.qat_epochs, rng, collate)
+    tune = _tuning(problem, data, parameters, int(parameters.get("qat_epochs", config.train.qat_epochs)), rng, collate)
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
@@ -128,6 +128,28 @@ def _score(
     if misfit:
         raise Infeasible(f"after training: {misfit}")
     return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
+
+
+def _train(
+    network: nn.Module,
+    problem: Problem,
+    data: Data,
+    parameters: Parameters,
+    epochs: int,
+    pruning: bool,
+    rng: torch.Generator,
+    collate: Collate | None,
+) -> None:
+    """All epochs; some of them before channels are removed, the others while weights become zero."""
+    learn = problem.train or train
+    share = channel_share(parameters) if pruning else 0.0
+    before = epochs_before_removal(epochs) if share else 0
+    if before:
+        learn(network, data.train, parameters, before, rng, None, collate)
+    if share:
+        remove_channels(network, data.input_shape, share)
+    zeros = (target_sparsity(parameters), target_pattern(parameters)) if pruning else (0.0, None)
+    learn(network, data.train, parameters, epochs - before, rng, PruningRamp(network, *zeros), collate)
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:
