@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sparsemod.compress.channels import epochs_before_removal, remove_channels
 from sparsemod.compress.prune import PruningRamp
 from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
+from sparsemod.compress.remove import epochs_before_removal, remove_channels
 from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, channel_share, over_limits, target_pattern, target_sparsity

@@ -15,7 +15,7 @@ from torch import nn
 from sparsemod.data import Batch
 from sparsemod.errors import Infeasible
 from sparsemod.evaluate import data_of, evaluate, random_seed
-from sparsemod.problem import Problem
+from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Int, Parameters, SearchSpace
 from sparsemod.study import Candidate
 
