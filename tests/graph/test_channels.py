@@ -235,7 +235,7 @@ def agrees(network: nn.Module, x: Tensor, share: float, rng: np.random.Generator
 
 def test_rest_of_a_random_member_computes_what_it_computed() -> None:
     space, rng, gone = cnn.space(filters=(1, 20), fc_units=(4, 30)), np.random.default_rng(0), 0
-    for _ in range(40):
+    for _ in range(20):
         try:
             network = evaluated(cnn.build(space.sample(rng), (3, 16, 16), 10))
         except Infeasible:
@@ -244,19 +244,19 @@ def test_rest_of_a_random_member_computes_what_it_computed() -> None:
             if weight.dim() > 1:
                 nn.init.kaiming_normal_(weight)
         gone += agrees(network, torch.randn(2, 3, 16, 16), 0.4, rng)
-    assert gone > 300
+    assert gone > 150
 
 
 def test_rest_of_a_random_network_of_every_operator_computes_what_it_computed() -> None:
     rng, gone = np.random.default_rng(0), 0
-    for seed in range(120):
+    for seed in range(60):
         network = Random(seed)
         if any(isinstance(part, nn.LayerNorm | nn.Softmax) for part in network.modules()):
             continue  # each element depends on how many there are
         network.softmax = False
         gone += agrees(network, network.inputs(2), 0.5, rng)
         trace(network, network.shape)
-    assert gone > 50
+    assert gone > 25
 
 
 def test_structure_is_the_same_without_values() -> None:
