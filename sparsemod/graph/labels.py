@@ -3,7 +3,12 @@
 A layer gives its output channels new labels; what hands elements on hands on their labels; what needs two elements to
 stay or go together, such as an addition or the batch norm of a channel, makes one label of theirs. That finds the
 dependency groups of [Fang2023] through whatever a network is made of, by element and so through concatenation and
-flattening too. Elements of the label 0 stay: inputs, outputs, and whatever passes a call that is not known here.
+flattening too. Elements of the label 0 stay: inputs, outputs, and whatever passes a call that is not known here, such
+as a recurrent layer.
+
+Why not Torch-Pruning, the library of that paper: its release 1.6.1 took 5 to 1000 ms for a network of our space, where
+this takes 3 and a screen asks thousands of times; and it left networks that do not run where a depthwise layer reads
+the network's input, and failed where something is added to a concatenation.
 
 [Fang2023] DepGraph: towards any structural pruning, CVPR 2023, arXiv 2301.12900.
 """
