@@ -145,7 +145,7 @@ def _train(
     share = channel_share(parameters) if pruning else 0.0
     before = epochs_before_removal(epochs) if share else 0
     if before:
-        learn(network, data.train, parameters, before, rng, None, collate)
+        learn(network, data.train, parameters, before, rng, PruningRamp(network, 0.0), collate)
     if share:
         remove_channels(network, data.input_shape, share)
     zeros = (target_sparsity(parameters), target_pattern(parameters)) if pruning else (0.0, None)

@@ -60,7 +60,8 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`. It is called for each
+            part of a training: before channels are removed, after that, and for quantization-aware training.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if

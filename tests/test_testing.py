@@ -67,7 +67,7 @@ def test_forward_that_fixes_its_widths_is_found_where_channels_are_removed():
 
     space = SearchSpace({"width": Int(4, 8), "prune_channels": Float(0.3, 0.8)})
     found = faults(space=space, build=lambda parameters, shape, classes: Fixed(parameters["width"]), morphisms=())
-    assert "removes channels, and the network's forward does not work with those that are left" in found
+    assert "removes channels, and the forward of the network does not work with those that are left" in found
 
 
 def test_builder_that_refuses_everything_is_found():

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from sparsemod.graph.channels import Channels, channels, remove
+from sparsemod.graph.channels import Channels, channels, no_longer_works, remove
 from sparsemod.graph.labels import Axis
+from sparsemod.graph.trace import recorded
 
 
 def remove_channels(network: nn.Module, input_shape: Sequence[int], share: float) -> None:
@@ -24,9 +25,16 @@ def remove_channels(network: nn.Module, input_shape: Sequence[int], share: float
         network: Trained for a while, so that its weights say what matters.
         input_shape: Without the batch.
         share: Of the channels of each dependency group.
+
+    Raises:
+        InputError: The network does not work without them.
     """
     found = channels(network, input_shape)
     remove(network, found, found.removed(share, importance(found)))
+    try:
+        recorded(network, input_shape)
+    except Exception as error:  # whatever the forward raises
+        raise no_longer_works(share, error) from error
 
 
 def epochs_before_removal(epochs: int) -> int:

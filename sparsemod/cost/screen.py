@@ -24,7 +24,7 @@ from sparsemod.cost import cost
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
-from sparsemod.graph.channels import channels, remove
+from sparsemod.graph.channels import channels, no_longer_works, remove
 from sparsemod.graph.pattern import Pattern, pattern
 from sparsemod.locate import locate
 from sparsemod.objectives import is_number, quantity
@@ -196,12 +196,9 @@ class Screen:
         remove(network, found, found.removed(share))
         try:
             return trace(network, self._shape, self._scheme)
-        except (Infeasible, InputError) as error:
-            trace(self._built(parameters), self._shape, self._scheme)  # what is wrong without that comes first
-            raise BuilderError(
-                f"prune_channels = {share:g} removes channels, and the network's forward does not work with those that "
-                f"are left: {error}. Let it read sizes off its tensors, as x.flatten(1) does, or drop prune_channels"
-            ) from error
+        except Exception as error:  # whatever the forward raises
+            trace(self._built(parameters), self._shape, self._scheme)  # what is wrong without removal comes first
+            raise no_longer_works(share, error) from error
 
 
 def _limits_of_device(problem: Problem, config: Config) -> Mapping[str, float]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sparsemod.errors import InputError
 from sparsemod.graph.labels import Axis, Labels, walk
 from sparsemod.graph.trace import recorded
 
@@ -100,6 +101,15 @@ def remove(network: nn.Module, found: Channels, gone: NDArray[np.bool_]) -> None
         part.groups = len(part.weight) * part.groups // part.out_channels
     for layer in network.modules():
         _tell_size(layer)
+
+
+def no_longer_works(share: float, error: Exception) -> InputError:
+    """What to say of a network that cannot be run without a share of its channels."""
+    return InputError(
+        f"prune_channels = {share:g} removes channels, and the forward of the network does not work with those that "
+        f"are left: {str(error).rstrip('.')}. Let it read sizes off its tensors, as x.flatten(1) does, or search without "
+        "prune_channels"
+    )
 
 
 def _cut(axis: Axis, kept: NDArray[np.bool_]) -> Tensor:

@@ -171,9 +171,20 @@ class Fixed(nn.Module):
 def test_forward_that_fixes_its_widths_is_told_so() -> None:
     fixed = screen(lambda parameters, shape, classes: Fixed(int(parameters["width"])))
     assert fixed.misfit(PLAIN) is None
-    with pytest.raises(
-        BuilderError, match=r"^prune_channels = 0\.5 removes channels, and the network's forward does not"
-    ):
+    with pytest.raises(BuilderError, match=r"^prune_channels = 0\.5 removes channels, and the forward of the network"):
+        fixed.costs({**PLAIN, "prune_channels": 0.5})
+
+
+def test_forward_that_insists_on_its_widths_is_told_so() -> None:
+    class Insisting(Fixed):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            if x.shape[1] != self.width:
+                raise TypeError("my width")
+            return self.last(x)
+
+    fixed = screen(lambda parameters, shape, classes: Insisting(int(parameters["width"])))
+    with pytest.raises(InputError, match=r"^prune_channels = .*: my width\. Let it read sizes off its tensors"):
         fixed.costs({**PLAIN, "prune_channels": 0.5})
 
 

@@ -23,12 +23,12 @@ BLOCK = {"b1_layers": 2, "b1_l1_filters": 8, "b1_l2_type": "separable", "b1_l2_f
 RESIDUAL = {**BLOCK, "b1_skip": True, "prune_channels": 0.5}
 
 
-def spied(problem: Problem) -> tuple[Problem, list[tuple[int, int, bool]]]:
-    """A problem that notes epochs, parameters of the network and whether a hook was given, at each training."""
-    calls: list[tuple[int, int, bool]] = []
+def spied(problem: Problem) -> tuple[Problem, list[tuple[int, int]]]:
+    """A problem that notes the epochs and the parameters of the network at each training."""
+    calls: list[tuple[int, int]] = []
 
     def spy(network: nn.Module, split: Split, parameters: Parameters, epochs: int, *rest: Any) -> None:
-        calls.append((epochs, sum(weight.numel() for weight in network.parameters()), rest[1] is not None))
+        calls.append((epochs, sum(weight.numel() for weight in network.parameters())))
         train(network, split, parameters, epochs, *rest)
 
     return replace(problem, train=spy), calls
@@ -38,13 +38,13 @@ def test_channels_go_after_a_third_of_the_epochs() -> None:
     problem, calls = spied(TINY)
     assert evaluate(candidate(epochs=6, prune_channels=0.5), configured(problem)).trial.status == "complete"
     # 4 filters of 9 weights and a norm, and 36 features to 3 classes; then half of each
-    assert calls == [(2, 4 * 11 + 36 * 3 + 3, False), (4, 2 * 11 + 18 * 3 + 3, True)]
+    assert calls == [(2, 4 * 11 + 36 * 3 + 3), (4, 2 * 11 + 18 * 3 + 3)]
 
 
 def test_with_one_epoch_channels_go_at_once() -> None:
     problem, calls = spied(TINY)
     assert evaluate(candidate(epochs=1, prune_channels=0.5), configured(problem)).trial.status == "complete"
-    assert [epochs for epochs, _, _ in calls] == [1]
+    assert [epochs for epochs, _ in calls] == [1]
 
 
 def test_without_pruning_channels_stay() -> None:
@@ -52,7 +52,7 @@ def test_without_pruning_channels_stay() -> None:
     pruned = candidate(epochs=3, prune_channels=0.5, prune_pattern="2:4")
     score = evaluate(pruned, configured(problem, pruning=False)).trial.score
     assert score == evaluate(candidate(epochs=3), configured(problem, pruning=False)).trial.score
-    assert calls[0] == (3, 4 * 11 + 36 * 3 + 3, True)
+    assert calls[0] == (3, 4 * 11 + 36 * 3 + 3)
 
 
 def test_costs_known_beforehand_are_those_of_the_network_that_was_trained() -> None:
@@ -119,7 +119,7 @@ def test_searched_epochs_of_quantization_aware_training_replace_the_configured_o
     problem, calls = spied(TINY)
     evaluate(candidate(epochs=2, qat_epochs=1), configured(problem, qat_epochs=3))
     evaluate(candidate(epochs=2, qat_epochs=0), configured(problem, qat_epochs=3))
-    assert [epochs for epochs, _, _ in calls] == [2, 1, 2]
+    assert [epochs for epochs, _ in calls] == [2, 1, 2]
 
 
 def test_forward_that_fixes_its_widths_fails_with_the_reason() -> None:
@@ -131,7 +131,8 @@ def test_forward_that_fixes_its_widths_fails_with_the_reason() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.conv(x).reshape(-1, 64))
 
-    problem = replace(TINY, build=lambda parameters, shape, classes: Fixed())
-    trial = evaluate(candidate(prune_channels=0.5), configured(problem)).trial
-    assert trial.status == "failed"
-    assert "prune_channels = 0.5 removes channels, and the network's forward does not work" in trial.reason
+    for costs in (None, lambda parameters: {"model_size": 1.0, "working_memory": 1.0, "latency": 1.0}):
+        problem = replace(TINY, build=lambda parameters, shape, classes: Fixed(), costs=costs)
+        trial = evaluate(candidate(prune_channels=0.5), configured(problem)).trial
+        assert trial.status == "failed"
+        assert trial.reason.startswith("prune_channels = 0.5 removes channels, and the forward of the network does not")
