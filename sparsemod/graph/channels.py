@@ -107,7 +107,7 @@ def no_longer_works(share: float, error: Exception) -> InputError:
     """What to say of a network that cannot be run without a share of its channels."""
     return InputError(
         f"prune_channels = {share:g} removes channels, and the forward of the network does not work with those that "
-        f"are left: {str(error).rstrip('.')}. Let it read sizes off its tensors, as x.flatten(1) does, or search without "
+        f"are left: {str(error).rstrip('.')}. Let it read sizes off its tensors, as x.flatten(1) does, or leave out "
         "prune_channels"
     )
 

@@ -171,7 +171,7 @@ class Fixed(nn.Module):
 def test_forward_that_fixes_its_widths_is_told_so() -> None:
     fixed = screen(lambda parameters, shape, classes: Fixed(int(parameters["width"])))
     assert fixed.misfit(PLAIN) is None
-    with pytest.raises(BuilderError, match=r"^prune_channels = 0\.5 removes channels, and the forward of the network"):
+    with pytest.raises(InputError, match=r"^prune_channels = 0\.5 removes channels, and the forward of the network"):
         fixed.costs({**PLAIN, "prune_channels": 0.5})
 
 
