@@ -133,5 +133,10 @@ def _tell_size(part: nn.Module) -> None:
     elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
         sized = part.weight if part.weight is not None else part.running_mean
         part.num_features = part.num_features if sized is None else len(sized)
+    elif isinstance(part, nn.LSTM | nn.GRU):
+        of_input, of_state = part.all_weights[0][:2]
+        part.input_size, part.hidden_size = of_input.shape[1], of_state.shape[1]
+    elif isinstance(part, nn.Embedding):
+        part.embedding_dim = part.weight.shape[1]
     elif isinstance(part, nn.LayerNorm) and part.weight is not None:
         part.normalized_shape = tuple(part.weight.shape)

@@ -4,7 +4,7 @@ A layer gives its output channels new labels; what hands elements on hands on th
 stay or go together, such as an addition or the batch norm of a channel, makes one label of theirs. That finds the
 dependency groups of [Fang2023] through whatever a network is made of, by element and so through concatenation and
 flattening too. Elements of the label 0 stay: inputs, outputs, and whatever passes a call that is not known here, such
-as a recurrent layer.
+as a sum along the channels.
 
 Why not Torch-Pruning, the library of that paper: its release 1.6.1 took 5 to 1000 ms for a network of our space, where
 this takes 3 and a screen asks thousands of times; and it left networks that do not run where a depthwise layer reads
@@ -57,6 +57,7 @@ class Walk:
         known: Labels of each activation without its batch, by the identity of its tensor; where a channel has many
             elements, they are one in memory.
         weights: The parameter that each transposed tensor is a view of.
+        states: The units of each tensor of last states of a recurrent layer, (layers and directions, N, H).
         fixed: Tensors that a call reads in a way that is not known here.
         axes: By parameter and axis.
         equal: Labels that are one, in pairs.
@@ -66,6 +67,7 @@ class Walk:
     batch: int
     known: dict[int, Labels] = field(default_factory=dict)
     weights: dict[int, Tensor] = field(default_factory=dict)
+    states: dict[int, Labels] = field(default_factory=dict)
     fixed: set[int] = field(default_factory=set)
     axes: dict[tuple[int, int], Axis] = field(default_factory=dict)
     equal: list[tuple[Labels, Labels]] = field(default_factory=list)
@@ -98,18 +100,19 @@ class Walk:
         if found.labels is not labels:
             self.unite(found.labels, labels)
 
-    def made(self, weight: Tensor, groups: int = 1) -> Labels:
-        """The labels of what the rows of a weight make: new ones, unless the layer was called before."""
-        if (id(weight), 0) not in self.axes:
-            self.count += len(weight)
-            self.reads(weight, 0, np.arange(self.count - len(weight), self.count), groups, ranked=True)
-        return self.axes[id(weight), 0].labels
+    def made(self, weight: Tensor, axis: int = 0, groups: int = 1) -> Labels:
+        """The labels of what an axis of a weight makes: new ones, unless the layer was called before."""
+        if (id(weight), axis) not in self.axes:
+            self.count += weight.shape[axis]
+            self.reads(weight, axis, np.arange(self.count - weight.shape[axis], self.count), groups, ranked=True)
+        return self.axes[id(weight), axis].labels
 
     def keep(self, tensor: Tensor) -> None:
         """All that a tensor holds stays."""
         self.fixed.add(id(tensor))
-        if id(tensor) in self.known:
-            self.unite(self.known[id(tensor)], _STAYS)
+        for known in (self.known, self.states):
+            if id(tensor) in known:
+                self.unite(known[id(tensor)], _STAYS)
 
     def roots(self) -> Labels:
         """The smallest of all labels that are one with each, (count,)."""
@@ -194,7 +197,7 @@ def _convolution(state: Walk, call: Call) -> bool:
         return False
     inputs = state.by_channel(labels)
     depthwise = groups == len(inputs) > 1
-    made = state.made(weight, 1 if depthwise else groups)
+    made = state.made(weight, groups=1 if depthwise else groups)
     if depthwise:  # a channel goes with its input
         state.unite(made, np.repeat(inputs, len(made) // groups))
     else:
@@ -298,6 +301,45 @@ def _permute(state: Walk, call: Call) -> bool:
     return True
 
 
+def _recurrent(state: Walk, call: Call) -> bool:
+    """All layers and directions of a module have one size, so that their units go together."""
+    labels = state.known.get(id(call.args[0]))
+    if labels is None or len(call.args) != 9 or not call.args[8]:
+        return False
+    _, _, parameters, biased, layers, _, _, both, _ = call.args
+    directions = 2 if both else 1
+    each = len(parameters) // (layers * directions)
+    if each != (4 if biased else 2):
+        return False
+    units, inputs = state.made(parameters[1], axis=1), state.along(labels, [0]).ravel()
+    for layer in range(layers):
+        for start in range(layer * directions * each, (layer + 1) * directions * each, each):
+            gates = np.tile(units, len(parameters[start]) // len(units))
+            state.reads(parameters[start], 1, inputs, ranked=True)
+            state.reads(parameters[start + 1], 1, units, ranked=True)
+            for position, parameter in enumerate(parameters[start : start + each]):
+                state.reads(parameter, 0, gates, ranked=position < 2)
+        inputs = np.tile(units, directions)
+    state.write(call.output, inputs)
+    state.states.update((id(last), units) for last in call.others)
+    return True
+
+
+def _embedding(state: Walk, call: Call) -> bool:
+    if id(call.args[1]) not in state.known:
+        return False
+    state.write(call.output, state.made(call.args[0], axis=1))
+    return True
+
+
+def _select(state: Walk, call: Call) -> bool:
+    units = state.states.get(id(call.args[0]))
+    if units is None or call.args[1] != 0:
+        return _part(state, call)
+    state.write(call.output, units)
+    return True
+
+
 def _part(state: Walk, call: Call) -> bool:
     """Some positions of an axis: not where channels lie along it, as these positions are numbers in the program."""
     labels = state.known.get(id(call.args[0]))
@@ -320,7 +362,10 @@ _RULES: Mapping[str, Callable[[Walk, Call], bool]] = {
     **dict.fromkeys(("addmm", "mm"), _linear),
     **dict.fromkeys(("add", "add_", "mul", "mul_"), _pair),
     **dict.fromkeys(("permute", "transpose"), _permute),
-    **dict.fromkeys(("select", "slice"), _part),
+    **dict.fromkeys(("lstm", "gru"), _recurrent),
+    "select": _select,
+    "slice": _part,
+    "embedding": _embedding,
     "cat": _concat,
     "convolution": _convolution,
     "mean": _mean,

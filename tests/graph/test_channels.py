@@ -136,16 +136,33 @@ def test_signals_are_cut_as_images_are() -> None:
     assert shapes(cut(network, (2, 8))) == [(3, 2, 3), (2, 3 * 3)]
 
 
-# --- what stays ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_units_of_a_recurrent_layer_go_in_all_gates_layers_and_directions(kind: type[nn.RNNBase]) -> None:
+    def forward(x: Tensor, embed: nn.Module, layer: nn.Module, head: nn.Module) -> Tensor:
+        return head(layer(embed(x))[0][:, -1])
 
-
-def test_recurrent_layers_and_what_they_read_stay() -> None:
-    network = Calls(lambda x, embed, lstm, head: head(lstm(embed(x))[0][:, -1]),
-                    nn.Embedding(9, 4), nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 3))  # fmt: skip
-    before = shapes(network)
+    recurrent = kind(4, 8, num_layers=2, bidirectional=True, batch_first=True)
+    network = Calls(forward, nn.Embedding(9, 4), recurrent, nn.Linear(16, 3))
     found = channels(network, (5,))
     remove(network, found, found.removed(0.5))
-    assert shapes(network) == before
+    gates = 4 if kind is nn.LSTM else 3
+    first, second = [(gates * 4, 2), (gates * 4, 4)], [(gates * 4, 8), (gates * 4, 4)]
+    assert shapes(network) == [(9, 2), *first, *first, *second, *second, (3, 8)]
+    assert (recurrent.input_size, recurrent.hidden_size, network.parts[0].embedding_dim) == (2, 4, 2)
+    assert network(torch.zeros(3, 5, dtype=torch.int64)).shape == (3, 3)
+
+
+def test_units_may_be_read_as_last_states() -> None:
+    network = Calls(lambda x, gru, head: head(gru(x)[1][-1]), nn.GRU(4, 8, 2, batch_first=True), nn.Linear(8, 3))
+    assert shapes(cut(network, (5, 4)))[-2:] == [(12, 4), (3, 4)]
+
+
+def test_units_that_are_read_in_another_way_stay() -> None:
+    network = Calls(lambda x, gru, head: head(gru(x)[1].sum(0)), nn.GRU(4, 8, 2, batch_first=True), nn.Linear(8, 3))
+    assert shapes(cut(network, (5, 4)))[-2:] == [(24, 8), (3, 8)]
+
+
+# --- what stays ------------------------------------------------------------------------------------------------------
 
 
 def test_channels_that_the_program_picks_by_number_stay() -> None:
@@ -249,8 +266,8 @@ def test_rest_of_a_random_member_computes_what_it_computed() -> None:
 
 def test_rest_of_a_random_network_of_every_operator_computes_what_it_computed() -> None:
     rng, gone = np.random.default_rng(0), 0
-    for seed in range(60):
-        network = Random(seed)
+    for seed in range(80):
+        network = Random(seed, sequence=(None, True)[seed % 2])
         if any(isinstance(part, nn.LayerNorm | nn.Softmax) for part in network.modules()):
             continue  # each element depends on how many there are
         network.softmax = False
