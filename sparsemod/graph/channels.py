@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsemod.errors import InputError
-from sparsemod.graph.labels import Axis, Labels, walk
+from sparsemod.graph.label_rules import RULES, unknown
+from sparsemod.graph.labels import STAYS, Axis, Labels, Walk
+from sparsemod.graph.record import Call
 from sparsemod.graph.trace import recorded
 
 
@@ -66,7 +68,7 @@ def channels(network: nn.Module, input_shape: Sequence[int]) -> Channels:
         Infeasible: The network cannot process an input of this shape.
     """
     calls, example, output = recorded(network, input_shape)
-    state = walk(calls, example, output, {id(tensor) for tensor in (*network.parameters(), *network.buffers())})
+    state = _walk(calls, example, output, {id(tensor) for tensor in (*network.parameters(), *network.buffers())})
     root = state.roots()
     axes = [replace(axis, labels=root[axis.labels]) for axis in state.axes.values()]
     group, movable = np.zeros(state.count, np.int64), np.zeros(state.count, np.bool_)
@@ -79,6 +81,31 @@ def channels(network: nn.Module, input_shape: Sequence[int]) -> Channels:
     found = np.full(state.count, -1)
     found[movable] = np.unique(group[movable], return_inverse=True)[1].reshape(-1)
     return Channels(found, axes)
+
+
+def _walk(calls: Sequence[Call], example: Tensor, output: Tensor, parameters: set[int]) -> Walk:
+    """The labels of every axis of every parameter.
+
+    Args:
+        calls: In execution order.
+        example: The input of the recording, (N, *input shape).
+        output: Its output.
+        parameters: Identities of the parameters and buffers of the network.
+    """
+    state = Walk(len(example))
+    state.write(example, STAYS)
+    for call in calls:
+        rule = RULES.get(call.name)
+        if call.name in ("t", "transpose", "alias", "detach") and id(call.args[0]) in parameters:
+            if call.name == "t":
+                state.weights[id(call.output)] = call.args[0]
+        elif rule is None or not rule(state, call):
+            unknown(state, call)
+    state.keep(output)
+    for axis in state.axes.values():
+        if id(axis.tensor) in state.fixed or id(axis.tensor) not in parameters:
+            state.unite(axis.labels, STAYS)
+    return state
 
 
 @torch.no_grad()

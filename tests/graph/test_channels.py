@@ -162,6 +162,17 @@ def test_units_that_are_read_in_another_way_stay() -> None:
     assert shapes(cut(network, (5, 4)))[-2:] == [(24, 8), (3, 8)]
 
 
+def test_steps_of_two_sequences_may_stand_one_behind_the_other() -> None:
+    def forward(x: Tensor, one: nn.Module, other: nn.Module, last: nn.Module, head: nn.Module) -> Tensor:
+        return head(last(torch.cat([one(x)[0], other(x)[0]], 1))[0][:, -1])
+
+    layers = [nn.GRU(size, 6, batch_first=True) for size in (2, 2, 6)]
+    found = channels(network := Calls(forward, *layers, nn.Linear(6, 3)), (4, 2))
+    assert len(set(found.group[found.group >= 0])) == 2  # the first two layers share one
+    cut(network, (4, 2))
+    assert [layer.hidden_size for layer in layers] == [3, 3, 3]
+
+
 # --- what stays ------------------------------------------------------------------------------------------------------
 
 
