@@ -6,7 +6,7 @@ A few networks are trained whole, and with half and a quarter of their weights l
 (2:4, 1:4), whole channels (`prune_channels`) and, to compare with, a network as narrow from the start (`narrow`).
 Channels and narrow networks come as near to the budget as whole channels allow; column `weights` says how near. Errors
 are means over the seeds, on the validation samples, of the integer network that would ship. Handwritten digits of
-8 x 8 pixels, and 6,000 samples of MNIST where DATA_PATH names its folder. Takes some four minutes on one core.
+8 x 8 pixels, and 4,000 samples of MNIST where DATA_PATH names its folder. Takes some four minutes on one core.
 """
 
 import os
@@ -29,7 +29,7 @@ from sparsemod.space import Value
 from sparsemod.spaces import cnn
 
 DEVICE = "stm32f446"
-SAMPLES = 6_000
+SAMPLES = 4_000
 Parameters = dict[str, Value]
 TRAINING: Parameters = {"learning_rate": 5e-3, "learning_gamma": 0.5, "batch_size": 64, "dropout": 0.1}
 

@@ -87,7 +87,8 @@ def space(
     space["batch_size"] = Int(*batch_size, log=True)
     if patterns:
         space["prune_pattern"] = Choice(patterns)
-    space["prune_threshold"] = Float(0.0, sparsity, when={"prune_pattern": ("element",)} if patterns else None)
+    if not patterns or "element" in patterns:
+        space["prune_threshold"] = Float(0.0, sparsity, when={"prune_pattern": ("element",)} if patterns else None)
     if channels:
         space["prune_channels"] = Float(0.0, channels)
     if weight_bits:
@@ -342,10 +343,8 @@ def training(parameters: Parameters, space: SearchSpace, rng: np.random.Generato
     return _changed(parameters, space, rng, **{name: space[name].mutate(parameters[name], rng)})
 
 
-_TRAINING = (
-    *("learning_rate", "learning_gamma", "dropout", "prune_threshold", "prune_pattern", "prune_channels"),
-    "qat_epochs",
-)
+_COMPRESSION = ("prune_threshold", "prune_pattern", "prune_channels", "qat_epochs")
+_TRAINING = ("learning_rate", "learning_gamma", "dropout", *_COMPRESSION)
 
 MORPHISMS = (blocks, layers, layer_type, filters, kernel, pooling, connection, fc_layers, fc_units, training)
 

@@ -121,6 +121,7 @@ def test_compression_adds_parameters_only_where_it_is_asked_for() -> None:
 def test_threshold_is_active_only_where_any_weights_may_be_zero() -> None:
     for parameters in members(COMPRESSED, 50):
         assert ("prune_threshold" in parameters) == (parameters["prune_pattern"] == "element")
+    assert "prune_threshold" not in cnn.space(patterns=("2:4",))
 
 
 def test_each_layer_has_its_own_bits() -> None:
