@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from sparsemod.compress.prune import PruningRamp
 from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
+from sparsemod.compress.remove import epochs_before_removal, remove_channels
 from sparsemod.config import Config
 from sparsemod.cost import cost
-from sparsemod.cost.screen import Screen, over_limits, target_sparsity
+from sparsemod.cost.screen import Screen, channel_share, over_limits, target_pattern, target_sparsity
 from sparsemod.data import Collate, Data, Split, Tokens
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, run
@@ -31,7 +32,7 @@ from sparsemod.objectives import is_number
 from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Score, Trial
-from sparsemod.train import Diverged, error, train
+from sparsemod.train import AfterStep, Diverged, error, train
 
 Weights = Mapping[str, Tensor]
 
@@ -128,21 +129,13 @@ def _score(
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
         inherit(network, weights)
-    ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)
-
-    def after_step(step: int, steps: int) -> None:
-        ramp(step, steps)
-        for epoch, bar in bars.items():
-            if step == round(steps * epoch / candidate.epochs):
-                curve[epoch] = _error_in_training(network, data.validation, collate)
-                _require_below(bar, epoch, candidate.epochs, curve[epoch])
-
-    (problem.train or train)(network, data.train, parameters, candidate.epochs, rng, after_step, collate)
+    rungs = _Rungs(network, data.validation, collate, candidate.epochs, bars, curve)
+    _train(network, problem, data, parameters, rungs, config.train.pruning, rng, collate)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    tune = _tuning(problem, data, parameters, config.train.qat_epochs, rng, collate)
+    tune = _tuning(problem, data, parameters, int(parameters.get("qat_epochs", config.train.qat_epochs)), rng, collate)
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
@@ -158,22 +151,77 @@ class _GivenUp(Exception):
     """Another candidate is cheaper and better."""
 
 
-def _error_in_training(network: nn.Module, split: Split, collate: Collate | None) -> float:
-    """Of the float network as it is now; the training goes on as if nothing had been."""
-    modes = [(part, part.training) for part in network.modules()]
-    network.eval()
-    found = error(network, split, collate)
-    for part, mode in modes:
-        part.training = mode
-    return found
+@dataclass(frozen=True)
+class _Rungs:
+    """Measures a network at some epochs of its training, and gives it up above a bar.
+
+    Attributes:
+        network: As it is now; its training goes on as if nothing had been.
+        split: To validate on.
+        collate: Joins samples to a batch.
+        epochs: Of the whole training.
+        bars: Errors above which to give up, by epochs.
+        curve: Errors by epochs; grows.
+    """
+
+    network: nn.Module
+    split: Split
+    collate: Collate | None
+    epochs: int
+    bars: Mapping[int, float]
+    curve: dict[int, float]
+
+    def after(self, ramp: PruningRamp, before: int = 0) -> AfterStep:
+        """Hook of the training that goes on after the first `before` epochs."""
+
+        def after_step(step: int, steps: int) -> None:
+            ramp(step, steps)
+            for epoch, bar in self.bars.items():
+                if epoch > before and step == round(steps * (epoch - before) / (self.epochs - before)):
+                    self.curve[epoch] = self._error()
+                    if self.curve[epoch] > bar:
+                        raise _GivenUp(
+                            f"given up after {epoch} of {self.epochs} epochs: its error was {self.curve[epoch]:.4g}, "
+                            f"and {bar:.4g} would not do, as a network that costs no more in any objective was far "
+                            "better by then"
+                        )
+
+        return after_step
+
+    def _error(self) -> float:
+        """Of the float network."""
+        modes = [(part, part.training) for part in self.network.modules()]
+        self.network.eval()
+        found = error(self.network, self.split, self.collate)
+        for part, mode in modes:
+            part.training = mode
+        return found
 
 
-def _require_below(bar: float, epoch: int, epochs: int, found: float) -> None:
-    if found > bar:
-        raise _GivenUp(
-            f"given up after {epoch} of {epochs} epochs: its error was {found:.4g}, and {bar:.4g} would not do, as a "
-            "network that costs no more in any objective was far better by then"
-        )
+def _train(
+    network: nn.Module,
+    problem: Problem,
+    data: Data,
+    parameters: Parameters,
+    rungs: _Rungs,
+    pruning: bool,
+    rng: torch.Generator,
+    collate: Collate | None,
+) -> None:
+    """All epochs; some of them before channels are removed, the others while weights become zero.
+
+    The first part has no rungs: those of the second are held against networks without their channels.
+    """
+    learn = problem.train or train
+    share = channel_share(parameters) if pruning else 0.0
+    before = epochs_before_removal(rungs.epochs) if share else 0
+    if before:
+        learn(network, data.train, parameters, before, rng, PruningRamp(network, 0.0), collate)
+    if share:
+        remove_channels(network, data.input_shape, share)
+    zeros = (target_sparsity(parameters), target_pattern(parameters)) if pruning else (0.0, None)
+    after_step = rungs.after(PruningRamp(network, *zeros), before)
+    learn(network, data.train, parameters, rungs.epochs - before, rng, after_step, collate)
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:

@@ -28,8 +28,19 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
     "learning_step": 5,
     "batch_size": 64,
     "prune_threshold": 0.0,
+    "prune_pattern": "element",
+    "prune_channels": 0.0,
 }
-"""Values of the training parameters that a search space leaves out."""
+"""Values of the training parameters that a search space leaves out.
+
+    learning_rate, learning_gamma, learning_step, batch_size    see `sparsemod.train.train`
+    prune_threshold    share of the weights that are zero in the end
+    prune_pattern      `element`: any weights may be; or N:M such as `2:4`: at most N of each M weights along the inputs
+                       of a layer are not, and `prune_threshold` says nothing
+    prune_channels     share of the channels of every group that go together which is removed for good
+
+A parameter `qat_epochs` replaces `[TRAIN] qat_epochs`. `[TRAIN] pruning = false` leaves all three kinds of pruning out.
+"""
 
 
 _COLUMNS = frozenset(
@@ -49,7 +60,8 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`. It is called for each
+            part of a training: before channels are removed, after that, and for quantization-aware training.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if

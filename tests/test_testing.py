@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsemod import Candidate, Data, Infeasible, Int, Problem, SearchSpace, Study, Tensors, Trial
+from sparsemod import Candidate, Data, Float, Infeasible, Int, Problem, SearchSpace, Study, Tensors, Trial
 from sparsemod.config import from_keywords
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen
@@ -54,6 +54,20 @@ def test_builder_that_raises_is_named_with_the_number_of_members():
 def test_builder_that_ignores_num_classes_is_found():
     found = faults(build=lambda parameters, shape, classes: build(parameters, shape, 7))
     assert "output (7,); it must be (3,)" in found
+
+
+def test_forward_that_fixes_its_widths_is_found_where_channels_are_removed():
+    class Fixed(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.width, self.first, self.last = width, nn.Linear(4, width), nn.Linear(width, 3)
+
+        def forward(self, x):
+            return self.last(self.first(x).reshape(-1, self.width))
+
+    space = SearchSpace({"width": Int(4, 8), "prune_channels": Float(0.3, 0.8)})
+    found = faults(space=space, build=lambda parameters, shape, classes: Fixed(parameters["width"]), morphisms=())
+    assert "removes channels, and the forward of the network does not work with those that are left" in found
 
 
 def test_builder_that_refuses_everything_is_found():

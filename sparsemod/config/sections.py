@@ -91,7 +91,7 @@ class TrainSection:
     qat_epochs: int = _key(
         0, "epochs of quantization-aware training after the others: weights and activations rounded as int8", at_least=0
     )
-    pruning: bool = _key(True, "prune to the target sparsity `prune_threshold` while training")
+    pruning: bool = _key(True, "prune while training, as `prune_threshold`, `prune_pattern` and `prune_channels` say")
     morphisms: bool = _key(True, "false skips the morphism stage")
     splitter: bool = _key(False, "cut sequences into windows of the searched parameter `max_len` before collating")
     flops: float = _key(

@@ -24,6 +24,8 @@ from sparsemod.cost import cost
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
+from sparsemod.graph.channels import channels, no_longer_works, remove
+from sparsemod.graph.pattern import Pattern, pattern
 from sparsemod.locate import locate
 from sparsemod.objectives import is_number, quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
@@ -141,8 +143,9 @@ class Screen:
             with _own_code("costs"):
                 costs = dict(self.problem.costs(parameters))
         else:
-            sparsity = target_sparsity(parameters) if self._pruning else 0.0
-            costs = dict(self._cost(replace(self._graph(parameters), sparsity=sparsity), self._device))
+            graph = self._graph(parameters)
+            sparsity = zeros(graph, parameters) if self._pruning else 0.0
+            costs = dict(self._cost(replace(graph, sparsity=sparsity), self._device))
         wrong = {name: value for name, value in costs.items() if not (is_number(value) and math.isfinite(float(value)))}
         if wrong:
             raise InputError(f"the costs of {dict(parameters)} are not finite: {wrong}")
@@ -171,10 +174,9 @@ class Screen:
         return found
 
     def _traced(self, parameters: Parameters) -> Graph:
-        assert self.problem.build is not None
-        with torch.device("meta"), _Unfilled(), _own_code("build"):
-            network = self.problem.build(parameters, self._shape, self._classes)
-        graph = trace(network, self._shape, self._scheme)
+        network = self._built(parameters)
+        share = channel_share(parameters) if self._pruning else 0.0
+        graph = self._narrowed(network, parameters, share) if share else trace(network, self._shape, self._scheme)
         shape = graph.activations[graph.output].shape
         if shape != (self._classes,):
             raise InputError(
@@ -182,6 +184,21 @@ class Screen:
                 "class (does the builder use num_classes?)"
             )
         return graph
+
+    def _built(self, parameters: Parameters) -> nn.Module:
+        assert self.problem.build is not None
+        with torch.device("meta"), _Unfilled(), _own_code("build"):
+            return self.problem.build(parameters, self._shape, self._classes)
+
+    def _narrowed(self, network: nn.Module, parameters: Parameters, share: float) -> Graph:
+        """The graph without the channels that training will remove: how many they are follows from the widths."""
+        found = channels(network, self._shape)
+        remove(network, found, found.removed(share))
+        try:
+            return trace(network, self._shape, self._scheme)
+        except Exception as error:  # whatever the forward raises
+            trace(self._built(parameters), self._shape, self._scheme)  # what is wrong without removal comes first
+            raise no_longer_works(share, error) from error
 
 
 def _limits_of_device(problem: Problem, config: Config) -> Mapping[str, float]:
@@ -282,8 +299,35 @@ class _Reads(Mapping[str, Value]):
 
 
 def target_sparsity(parameters: Parameters) -> float:
-    """Share of the weights to prune."""
-    return float(parameters.get("prune_threshold", TRAINING_DEFAULTS["prune_threshold"]))
+    """Share of the weights to prune wherever they are; none where there is a pattern."""
+    return 0.0 if target_pattern(parameters) else float(_training(parameters, "prune_threshold"))
+
+
+def target_pattern(parameters: Parameters) -> Pattern | None:
+    """The pattern of the weights that are not zero; None if there is none."""
+    return pattern(_training(parameters, "prune_pattern"))
+
+
+def channel_share(parameters: Parameters) -> float:
+    """Share of the channels of each group to remove.
+
+    Raises:
+        InputError: It is none.
+    """
+    share = float(_training(parameters, "prune_channels"))
+    if not 0 <= share < 1:
+        raise InputError(f"prune_channels is {share:g}; it must be at least 0 and below 1")
+    return share
+
+
+def zeros(graph: Graph, parameters: Parameters) -> float:
+    """Share of the weights that will be zero."""
+    chosen = target_pattern(parameters)
+    return target_sparsity(parameters) if chosen is None else chosen.share(graph)
+
+
+def _training(parameters: Parameters, name: str) -> Value:
+    return parameters.get(name, TRAINING_DEFAULTS[name])
 
 
 def over_limits(score: Mapping[str, float], limits: Mapping[str, float]) -> str | None:

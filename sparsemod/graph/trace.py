@@ -44,6 +44,20 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
         Infeasible: The module cannot process an input of this shape.
         InputError: The module uses an operator that cannot be costed.
     """
+    calls, example, output = recorded(module, input_shape)
+    try:
+        return assemble(calls, example, output, scheme, sources(module, scheme))
+    except Unsupported as error:
+        where = "" if error.position is None else _where(_scoped(module, example, error.position))
+        raise InputError(error.reason + where) from None
+
+
+def recorded(module: nn.Module, input_shape: Sequence[int]) -> tuple[list[Call], Tensor, Tensor]:
+    """Every ATen call of a module in evaluation mode, the input and the output; the arguments are those of `trace`.
+
+    Raises:
+        Infeasible: The module cannot process an input of this shape.
+    """
     parameter = next(module.parameters(), None)
     device = "meta" if parameter is None else parameter.device
     dtype = torch.int64 if reads_tokens(module) else torch.float32
@@ -53,11 +67,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], scheme: str = "post") -
             calls, output = record(module, example)
         except (RuntimeError, ValueError, IndexError) as error:
             raise Infeasible(f"the network cannot process an input of {_by(input_shape)}: {error}") from error
-        try:
-            return assemble(calls, example, output, scheme, sources(module, scheme))
-        except Unsupported as error:
-            where = "" if error.position is None else _where(scope(module, example, error.position))
-            raise InputError(error.reason + where) from None
+    return calls, example, output
 
 
 def reads_tokens(module: nn.Module) -> bool:
@@ -139,6 +149,11 @@ def _tensors(args: Sequence[Any]) -> list[Tensor]:
 
 def _where(path: str) -> str:
     return f" (in module {path!r})" if path else " (in the forward of the network itself)"
+
+
+def _scoped(module: nn.Module, example: Tensor, position: int) -> str:
+    with evaluating(module):
+        return scope(module, example, position)
 
 
 def _by(shape: Sequence[int]) -> str:

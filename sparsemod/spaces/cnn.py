@@ -34,8 +34,12 @@ def space(
     sparsity: float = 0.9,
     learning_rate: tuple[float, float] = (1e-4, 1e-2),
     batch_size: tuple[int, int] = (16, 256),
+    channels: float = 0.0,
+    patterns: Sequence[str] = (),
+    weight_bits: Sequence[int] = (),
+    qat_epochs: int = 0,
 ) -> SearchSpace:
-    """The search space; the bounds are SpArSe's unless given.
+    """The search space; the bounds are SpArSe's unless given, and what SpArSe does not have is left out.
 
     Args:
         blocks: Most blocks.
@@ -47,6 +51,10 @@ def space(
         sparsity: Largest share of the weights to prune.
         learning_rate: Bounds.
         batch_size: Bounds.
+        channels: Largest share of the channels to remove, `prune_channels`; 0 adds no parameter.
+        patterns: Options of `prune_pattern`, such as ("element", "2:4"); none adds no parameter.
+        weight_bits: Options for the bits of the weights of each layer, such as (8, 4, 2); none adds no parameters.
+        qat_epochs: Most epochs of quantization-aware training; 0 adds no parameter, and `[TRAIN] qat_epochs` holds.
     """
     space: dict[str, Parameter] = {"blocks": Int(1, blocks)}
     for b in range(1, blocks + 1):
@@ -59,6 +67,8 @@ def space(
             space[f"{name}_filters"] = Int(*filters, log=True, when=_listed(deep))
             space[f"{name}_kernel"] = Int(*kernel, when=_listed(deep))
             space[f"{name}_drop"] = Float(0.0, 0.5, when={f"{name}_type": ("downsampled",)})
+            if weight_bits:
+                space[f"{name}_bits"] = Choice(weight_bits, when=_listed(deep))
         space[f"b{b}_stride"] = Int(1, 2, when=_listed(here))
         space[f"b{b}_skip"] = Choice((False, True), when=_listed(here))
         space[f"b{b}_pool"] = Choice((False, True), when=_listed(here))
@@ -66,13 +76,25 @@ def space(
     space["global_pool"] = Choice((False, True))
     space["fc_layers"] = Int(0, fc_layers)
     for fc in range(1, fc_layers + 1):
-        space[f"fc{fc}_units"] = Int(*fc_units, log=True, when=_listed({"fc_layers": range(fc, fc_layers + 1)}))
+        deep = {"fc_layers": range(fc, fc_layers + 1)}
+        space[f"fc{fc}_units"] = Int(*fc_units, log=True, when=_listed(deep))
+        if weight_bits:
+            space[f"fc{fc}_bits"] = Choice(weight_bits, when=_listed(deep))
     space["dropout"] = Float(0.0, 0.5)
     space["learning_rate"] = Float(*learning_rate, log=True)
     space["learning_gamma"] = Float(0.1, 1.0)
     space["learning_step"] = Int(1, 10)
     space["batch_size"] = Int(*batch_size, log=True)
-    space["prune_threshold"] = Float(0.0, sparsity)
+    if patterns:
+        space["prune_pattern"] = Choice(patterns)
+    if not patterns or "element" in patterns:
+        space["prune_threshold"] = Float(0.0, sparsity, when={"prune_pattern": ("element",)} if patterns else None)
+    if channels:
+        space["prune_channels"] = Float(0.0, channels)
+    if weight_bits:
+        space["classifier_bits"] = Choice(weight_bits)
+    if qat_epochs:
+        space["qat_epochs"] = Int(0, qat_epochs)
     return SearchSpace(space)
 
 
@@ -175,6 +197,7 @@ class Layer(nn.Module):
         before, after = (kernel - 1) // 2, kernel // 2
         self.padding = (before, after, before, after) if before != after else None
         padding = 0 if self.padding else before
+        _set_bits(self, parameters, name)
         self.squeeze: nn.Module | None = None
         self.depthwise: nn.Module | None = None
         if kind == "downsampled":
@@ -210,8 +233,10 @@ class Head(nn.Module):
         for fc in range(1, int(parameters["fc_layers"]) + 1):
             units = int(parameters[f"fc{fc}_units"])
             self.fc.append(nn.Linear(features, units))
+            _set_bits(self.fc[-1], parameters, f"fc{fc}")
             features = units
         self.classifier = nn.Linear(features, num_classes)
+        _set_bits(self.classifier, parameters, "classifier")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
@@ -220,6 +245,12 @@ class Head(nn.Module):
             x = F.relu(layer(x))
         logits: Tensor = self.classifier(x)
         return logits
+
+
+def _set_bits(layer: nn.Module, parameters: Parameters, name: str) -> None:
+    """The bits of a layer's weights, where they are searched; else those of the module around it, or 8."""
+    if f"{name}_bits" in parameters:
+        layer.weight_bits = int(parameters[f"{name}_bits"])  # type: ignore[assignment]  # an attribute of our own
 
 
 # --- morphisms: one small change each; None where it does not apply -------------------------------------------------
@@ -248,6 +279,7 @@ def layers(parameters: Parameters, space: SearchSpace, rng: np.random.Generator)
         f"{new}_type": "conv",
         f"{new}_filters": parameters[f"{last}_filters"],
         f"{new}_kernel": parameters[f"{last}_kernel"],
+        **_copied(parameters, f"{last}_bits", f"{new}_bits"),
     }
     return _changed(parameters, space, rng, **{f"b{b}_layers": target, **(added if target > count else {})})
 
@@ -288,7 +320,8 @@ def fc_layers(parameters: Parameters, space: SearchSpace, rng: np.random.Generat
     """One fully connected layer more, as wide as the last, or one less."""
     count = int(parameters["fc_layers"])
     target = count + _sign(rng)
-    added = {f"fc{target}_units": parameters[f"fc{count}_units"]} if target > count > 0 else {}
+    added = _copied(parameters, f"fc{count}_units", f"fc{target}_units") if target > count else {}
+    added |= _copied(parameters, f"fc{count}_bits", f"fc{target}_bits") if target > count else {}
     return _changed(parameters, space, rng, fc_layers=target, **added)
 
 
@@ -301,13 +334,24 @@ def fc_units(parameters: Parameters, space: SearchSpace, rng: np.random.Generato
 
 
 def training(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
-    """The learning rate, its decay, the dropout or the target sparsity moved; the network stays."""
-    names = ("learning_rate", "learning_gamma", "dropout", "prune_threshold")
+    """One of the parameters of training and compression moved; the layers stay."""
+    names = [name for name in _TRAINING if name in parameters]
+    bits = [name for name in parameters if name.endswith("_bits")]
+    if bits:
+        names.append(bits[rng.integers(len(bits))])
     name = names[rng.integers(len(names))]
     return _changed(parameters, space, rng, **{name: space[name].mutate(parameters[name], rng)})
 
 
+_COMPRESSION = ("prune_threshold", "prune_pattern", "prune_channels", "qat_epochs")
+_TRAINING = ("learning_rate", "learning_gamma", "dropout", *_COMPRESSION)
+
 MORPHISMS = (blocks, layers, layer_type, filters, kernel, pooling, connection, fc_layers, fc_units, training)
+
+
+def _copied(parameters: Parameters, source: str, target: str) -> dict[str, Value]:
+    """The value of one parameter for another; nothing if it is not there."""
+    return {target: parameters[source]} if source in parameters else {}
 
 
 def _layer(parameters: Parameters, rng: np.random.Generator) -> str:

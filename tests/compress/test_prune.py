@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sparsemod.compress.prune import PruningRamp, prunable
+from sparsemod.graph.pattern import Pattern
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -147,3 +148,31 @@ def test_all_weights_but_one_may_go() -> None:
     PruningRamp(layer, 0.999)(1, 1)
     assert torch.count_nonzero(layer.weight) == 1
     assert layer.weight[0, -1] == 1000
+
+
+# --- patterns --------------------------------------------------------------------------------------------------------
+
+
+def groups_of_four(weight: torch.Tensor) -> torch.Tensor:
+    """How many of each four inputs have a weight, per output and tap."""
+    return torch.stack([(part != 0).sum(1) for part in weight.split(4, 1)])
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_group_has_more_weights_than_the_pattern_allows(most: int) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 10, 3), nn.Conv2d(10, 6, 3), nn.Flatten(), nn.Linear(24, 4))
+    trained(module, PruningRamp(module, 0.0, Pattern(most, 4)), steps=20)
+    assert int((module[0].weight == 0).sum()) == 0  # rows of one
+    first, second, rest = groups_of_four(module[1].weight)  # of 4, 4 and 2 inputs
+    assert {int(count) for part in (first, second, rest) for count in part.flatten()} == {most}
+    assert groups_of_four(module[3].weight).unique().tolist() == [most]
+
+
+def test_zeros_of_a_pattern_rise_along_the_ramp() -> None:
+    layer, counts = thousand(), []
+    ramp = PruningRamp(layer, 0.9, Pattern(2, 4))  # of which the share says nothing
+    for step in range(1, 41):
+        ramp(step, 40)
+        counts.append(zeros(layer))
+    assert [counts[step - 1] for step in (10, 15, 30, 40)] == [352, 438, 500, 500]  # 500 * (1 - (1 - t)^3)
+    assert layer.weight[0, :4].tolist() == [0, 0, 3, 4]

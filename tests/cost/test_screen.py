@@ -112,6 +112,93 @@ def test_target_sparsity_is_zero_unless_the_space_has_one() -> None:
     assert target_sparsity({}) == 0
 
 
+def test_pattern_says_how_many_weights_are_zero_whatever_the_threshold() -> None:
+    wide = {**PLAIN, "width": 64, "prune_threshold": 0.9}
+    dense, found = screen().costs({**wide, "prune_threshold": 0.0}), screen().costs({**wide, "prune_pattern": "1:4"})
+    assert found["nnz"] == dense["nnz"] - 0.75 * (4 * 64 + 64 * 3)
+    assert target_sparsity({**wide, "prune_pattern": "1:4"}) == 0
+    assert screen(pruning=False).costs({**wide, "prune_pattern": "1:4"}) == dense
+
+
+def test_unknown_pattern_is_refused() -> None:
+    with pytest.raises(InputError, match="prune_pattern is '5:4'"):
+        screen().costs({**PLAIN, "prune_pattern": "5:4"})
+
+
+# --- channels that training will remove ------------------------------------------------------------------------------
+
+
+def test_costs_are_those_of_the_channels_that_will_be_left() -> None:
+    costs = screen().costs({**PLAIN, "prune_channels": 0.5})
+    assert costs == screen().costs({**PLAIN, "width": 4})
+    assert costs["working_memory"] == 4 + 4
+
+
+def test_candidate_that_fits_only_without_its_channels_fits() -> None:
+    tight = screen(working_memory=11)
+    assert tight.misfit({**PLAIN, "prune_channels": 0.5}) is None
+    assert tight.misfit(PLAIN) == "working_memory: 12 bytes is over the limit of 11 bytes"
+    assert not screen(working_memory=11, pruning=False).fits({**PLAIN, "prune_channels": 0.5})
+
+
+def test_networks_that_differ_in_their_channels_alone_are_told_apart() -> None:
+    build = Counting()
+    counted = screen(build)
+    found = [counted.costs({**PLAIN, "prune_channels": share})["macs"] for share in (0.0, 0.5, 0.0, 0.5)]
+    assert found == [8 * 7, 4 * 7, 8 * 7, 4 * 7]
+    assert counted.costs({**PLAIN, "prune_channels": 0.5, "prune_threshold": 0.3})["macs"] == 4 * 7
+    assert build.count == 2
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, 1.5])
+def test_share_of_channels_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match=f"^prune_channels is {share:g}; it must be at least 0 and below 1$"):
+        screen().costs({**PLAIN, "prune_channels": share})
+
+
+class Fixed(nn.Module):
+    """Its forward knows how wide its layer is."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first, self.last = nn.Linear(4, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x).reshape(-1, self.width))
+
+
+def test_forward_that_fixes_its_widths_is_told_so() -> None:
+    fixed = screen(lambda parameters, shape, classes: Fixed(int(parameters["width"])))
+    assert fixed.misfit(PLAIN) is None
+    with pytest.raises(InputError, match=r"^prune_channels = 0\.5 removes channels, and the forward of the network"):
+        fixed.costs({**PLAIN, "prune_channels": 0.5})
+
+
+def test_forward_that_insists_on_its_widths_is_told_so() -> None:
+    class Insisting(Fixed):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            if x.shape[1] != self.width:
+                raise TypeError("my width")
+            return self.last(x)
+
+    fixed = screen(lambda parameters, shape, classes: Insisting(int(parameters["width"])))
+    with pytest.raises(InputError, match=r"^prune_channels = .*: my width\. Let it read sizes off its tensors"):
+        fixed.costs({**PLAIN, "prune_channels": 0.5})
+
+
+def test_what_is_wrong_without_removal_is_said_first() -> None:
+    cumulated = screen(lambda parameters, shape, classes: Cumulated(4, classes))
+    with pytest.raises(InputError, match="'cumsum' cannot be costed"):
+        cumulated.costs({**PLAIN, "prune_channels": 0.5})
+
+
+class Cumulated(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).cumsum(1)
+
+
 # --- caching ---------------------------------------------------------------------------------------------------------
 
 

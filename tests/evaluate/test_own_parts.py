@@ -15,7 +15,7 @@ from torch import nn
 from sparsemod.data import Batch
 from sparsemod.errors import Infeasible
 from sparsemod.evaluate import data_of, evaluate, random_seed
-from sparsemod.problem import Problem
+from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Int, Parameters, SearchSpace
 from sparsemod.study import Candidate
 
@@ -32,7 +32,7 @@ def test_custom_training_gets_all_it_needs() -> None:
     outcome = evaluate(candidate(3, epochs=5), configured(replace(TINY, train=train), seed=2))
     assert outcome.trial.status == "complete", outcome.trial.reason
     assert seen["split"] is data_of(replace(TINY, train=train)).train
-    assert seen["parameters"] == PARAMETERS
+    assert seen["parameters"] == {**TRAINING_DEFAULTS, **PARAMETERS}
     assert (seen["epochs"], seen["seed"], seen["collate"]) == (5, random_seed(2, 3), None)
     assert outcome.weights is not None
     kernels = [tensor for tensor in outcome.weights.values() if tensor.dim() >= 2]
@@ -57,6 +57,8 @@ def test_training_parameters_that_the_space_leaves_out_have_defaults() -> None:
             "learning_step": 5,
             "batch_size": 64,
             "prune_threshold": 0.0,
+            "prune_pattern": "element",
+            "prune_channels": 0.0,
             "units": 2,
         }
     ]

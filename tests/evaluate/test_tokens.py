@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from problems.trials import configured
 
+from sparsemod.cost.screen import Screen
 from sparsemod.evaluate import data_of, evaluate
 from sparsemod.graph import run
 from sparsemod.problem import load
@@ -25,3 +26,16 @@ def test_sequences_of_tokens_are_learned(kind: str, scheme: str) -> None:
     assert {operator.kind for operator in found.graph.operators} == {"embedding", kind, "linear"}
     x, y = next(data_of(problem).validation.batches(150))
     assert float((run(found.graph, x).argmax(1) != y).float().mean()) == pytest.approx(found.trial.score["error"])
+
+
+def test_units_are_removed_at_the_costs_that_were_known() -> None:
+    problem = load(f"{FILE}:problem")
+    config, data = configured(problem, seed=1), data_of(problem)
+    asked = Candidate(0, {"kind": "gru", "units": 16, "learning_rate": 0.02, "prune_channels": 0.5}, 12, "test")
+    found = evaluate(asked, config)
+    assert found.trial.status == "complete", found.trial.reason
+    assert found.trial.score["error"] < 0.3  # two thirds by chance
+    [layer] = [operator for operator in found.graph.operators if operator.kind == "gru"]
+    assert layer.options["units"] == (8,)
+    known = Screen(problem, config, data.input_shape, data.num_classes).costs(asked.parameters)
+    assert all(found.trial.score[name] == known[name] for name in ("macs", "params", "working_memory", "latency"))

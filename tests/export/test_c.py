@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from problems.exported import SHAPE, Everything, every_operator, int8, member, pruned
+from problems.modules import Calls, block, evaluated, residual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sparsemod.compress.prune import PruningRamp
 from sparsemod.compress.quantize import lower
+from sparsemod.compress.remove import remove_channels
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.cost.encoding import smallest
 from sparsemod.errors import InputError
 from sparsemod.export import export, verify
 from sparsemod.graph import Activation, Graph, Operator
+from sparsemod.graph.pattern import Pattern
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
@@ -49,6 +53,21 @@ def test_every_operator_is_bit_identical_and_clean_under_sanitizers(tmp_path: Pa
     graph = every_operator(share)
     export(graph, tmp_path / "net")
     assert found(tmp_path / "net", *SANITIZERS)[0] == 8
+    assert found(tmp_path / "net") == [8, plan(graph).size, model_size_bytes(graph)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("chosen", [None, Pattern(2, 4)], ids=["channels", "channels and 2:4"])
+def test_residual_network_without_some_channels_is_bit_identical_in_c(tmp_path: Path, chosen: Pattern | None) -> None:
+    torch.manual_seed(0)
+    parts = block(2, 12, padding=1), block(12, 12, padding=1), nn.Conv2d(2, 12, 1), nn.Linear(12, 3)
+    network = evaluated(Calls(residual, *parts))
+    remove_channels(network, SHAPE, 0.5)
+    PruningRamp(network, 0.0, chosen)(1, 1)
+    graph = int8(network, *SHAPE)
+    assert [operator.weight.shape[0] for operator in graph.operators if operator.weight is not None] == [6, 6, 6, 3]
+    assert plan(graph).size == (2 + 6 + 6) * 16 * 17  # of 2 + 12 + 12
+    export(graph, tmp_path / "net")
     assert found(tmp_path / "net") == [8, plan(graph).size, model_size_bytes(graph)]
 
 

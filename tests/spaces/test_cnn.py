@@ -100,6 +100,46 @@ def test_every_choice_appears_in_random_members() -> None:
         assert seen[expected] > 20, expected
 
 
+# --- compression, where it is asked for -----------------------------------------------------------------------------
+
+COMPRESSED = cnn.space(channels=0.5, patterns=("element", "2:4", "1:4"), weight_bits=(8, 4), qat_epochs=2)
+
+
+def test_compression_adds_parameters_only_where_it_is_asked_for() -> None:
+    bits = {name for name in COMPRESSED if name.endswith("_bits")}
+    assert set(COMPRESSED) - set(SPACE) == {"prune_channels", "prune_pattern", "qat_epochs", *bits}
+    assert bits == {
+        *(f"b{b}_l{layer}_bits" for b in (1, 2) for layer in (1, 2, 3)),
+        *("fc1_bits", "fc2_bits", "classifier_bits"),
+    }
+    assert str(COMPRESSED["prune_channels"]) == "a number from 0.0 to 0.5"
+    assert str(COMPRESSED["prune_pattern"]) == "one of 'element', '2:4', '1:4'"
+    assert str(COMPRESSED["qat_epochs"]) == "a whole number from 0 to 2"
+    assert list(cnn.space(channels=0.5)) == [*SPACE, "prune_channels"]
+
+
+def test_threshold_is_active_only_where_any_weights_may_be_zero() -> None:
+    for parameters in members(COMPRESSED, 50):
+        assert ("prune_threshold" in parameters) == (parameters["prune_pattern"] == "element")
+    assert "prune_threshold" not in cnn.space(patterns=("2:4",))
+
+
+def test_each_layer_has_its_own_bits() -> None:
+    bits = {"b1_l1_bits": 4, "fc1_bits": 2, "classifier_bits": 8}
+    graph = traced({**BY_HAND, **bits})
+    assert [operator.weight_bits for operator in graph.operators if operator.weight is not None] == [4, 2, 8]
+    separable = traced({**BY_HAND, **bits, "b1_l1_type": "separable"})
+    assert [operator.weight_bits for operator in separable.operators if operator.weight is not None] == [4, 4, 2, 8]
+
+
+def test_layers_without_bits_of_their_own_have_those_of_the_network() -> None:
+    with torch.device("meta"):
+        network = cnn.build({**BY_HAND, "fc1_bits": 2}, (1, 8, 8), 10)
+    network.weight_bits = 4
+    graph = trace(network, (1, 8, 8))
+    assert [operator.weight_bits for operator in graph.operators if operator.weight is not None] == [4, 2, 4]
+
+
 # --- the builder -----------------------------------------------------------------------------------------------------
 
 
@@ -223,18 +263,19 @@ def test_equal_seeds_build_equal_weights() -> None:
 # --- morphisms -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("space", [SPACE, COMPRESSED], ids=["plain", "compressed"])
 @pytest.mark.parametrize("morphism", cnn.MORPHISMS, ids=lambda morphism: morphism.__name__)
-def test_child_is_another_member_and_the_parent_stays(morphism: Morphism) -> None:
+def test_child_is_another_member_and_the_parent_stays(morphism: Morphism, space: SearchSpace) -> None:
     rng, born = np.random.default_rng(1), 0
-    for parent in members():
+    for parent in members(space):
         kept = copy.deepcopy(parent)
-        child = morphism(parent, SPACE, rng)
+        child = morphism(parent, space, rng)
         assert parent == kept
         if child is None:
             continue
         born += 1
-        assert SPACE.mistakes(child) == []
-        assert child == SPACE.canonical(child)
+        assert space.mistakes(child) == []
+        assert child == space.canonical(child)
         assert child != parent
     assert born > MEMBERS // 4
 
@@ -344,3 +385,24 @@ def test_width_morphism_takes_any_listed_width() -> None:
     parent = {**space.sample(rng), "b1_l1_filters": 4}
     child = cnn.filters(parent, space, rng)
     assert child is not None and child["b1_l1_filters"] == 8
+
+
+def test_training_moves_what_is_there_of_compression() -> None:
+    rng, moved = np.random.default_rng(0), Counter[str]()
+    for parent in members(COMPRESSED):
+        child = cnn.training(parent, COMPRESSED, rng)
+        assert child is not None
+        changed = [name for name in child if child[name] != parent.get(name)]
+        moved.update("bits" if name.endswith("_bits") else name for name in changed)
+        assert all(name in child for name in parent if name != "prune_threshold")
+    names = {"learning_rate", "learning_gamma", "dropout", "prune_threshold", "prune_pattern", "prune_channels"}
+    assert set(moved) == {*names, "qat_epochs", "bits"}
+    assert min(moved.values()) > 15
+
+
+def test_new_layer_has_the_bits_of_the_last() -> None:
+    rng = np.random.default_rng(0)
+    for parent in members(COMPRESSED, 100):
+        child = cnn.fc_layers(parent, COMPRESSED, rng)
+        if child is not None and child["fc_layers"] == 2:
+            assert child["fc2_bits"] == parent["fc1_bits"]
