@@ -27,9 +27,16 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
     "learning_gamma": 0.3,
     "learning_step": 5,
     "batch_size": 64,
+    "learning_schedule": "step",
+    "label_smoothing": 0.0,
+    "distillation": 0.5,
     "prune_threshold": 0.0,
 }
-"""Values of the training parameters that a search space leaves out."""
+"""Values of the training parameters that a search space leaves out.
+
+Those of `learning_schedule`, `label_smoothing` and `distillation` are the keys `schedule`, `label_smoothing` and
+`distillation` of `[TRAIN]`.
+"""
 
 
 _COLUMNS = frozenset(
@@ -49,7 +56,10 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`.
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher.
+        teacher: `teacher(data)` gives a trained network, loaded or trained on `data.train`, once per process; what is
+            built learns from its scores, too (`[TRAIN] distillation`). It gets the inputs that a candidate gets. A
+            `train` of one's own is not told of it.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
@@ -66,6 +76,7 @@ class Problem:
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
     train: Callable[..., None] | None = None
+    teacher: "Callable[[Data], nn.Module] | None" = None
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
     limits: Mapping[str, float] = field(default_factory=dict, hash=False)
