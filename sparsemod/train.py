@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR,
 
 from sparsemod.data import Collate, Split
 from sparsemod.errors import InputError
+from sparsemod.kernels import faster
 from sparsemod.problem import TRAINING_DEFAULTS
 from sparsemod.space import Parameters
 
@@ -69,21 +70,22 @@ def train(
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
     # A fifth faster than channels first, where batches are large.
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
-    for epoch in range(epochs):
-        for x, y in split.batches(size, rng, collate):
-            for norm in norms:
-                norm.train(len(x) > 1)  # there is no variance of a single sample
-            x = _channels_last(x)
-            loss = _loss(network(x), x, y, parameters, teacher)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            step += 1
-            if after_step is not None:
-                after_step(step, steps)
-        if not math.isfinite(loss.item()):
-            raise Diverged(f"the loss became {loss.item()} in epoch {epoch + 1}; a smaller learning rate may help")
+    with faster(network):
+        for epoch in range(epochs):
+            for x, y in split.batches(size, rng, collate):
+                for norm in norms:
+                    norm.train(len(x) > 1)  # there is no variance of a single sample
+                x = _channels_last(x)
+                loss = _loss(network(x), x, y, parameters, teacher)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                step += 1
+                if after_step is not None:
+                    after_step(step, steps)
+            if not math.isfinite(loss.item()):
+                raise Diverged(f"the loss became {loss.item()} in epoch {epoch + 1}; a smaller learning rate may help")
     network.eval()
 
 
