@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sparsemod.augment import Augment as Augment
     from sparsemod.config import Config as Config
     from sparsemod.data import Data as Data
     from sparsemod.data import Tensors as Tensors
@@ -40,15 +41,16 @@ _HOMES = {
     **dict.fromkeys(("Candidate", "Study", "Trial"), "study"),
     **dict.fromkeys(("Data", "Tensors"), "data"),
     **dict.fromkeys(("DEVICES", "Device"), "device"),
+    "Augment": "augment",
     "Config": "config",
     "Problem": "problem",
     "load": "results",
     "search": "loop",
 }
 
-__all__ = ["DEVICES", "Candidate", "Choice", "Config", "ConfigError", "Data", "Device", "Float", "Infeasible",
-           "InputError", "Int", "Problem", "SearchSpace", "SparsemodError", "Study", "Tensors", "Trial", "load",
-           "search"]  # fmt: skip
+__all__ = ["DEVICES", "Augment", "Candidate", "Choice", "Config", "ConfigError", "Data", "Device", "Float",
+           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "SparsemodError", "Study", "Tensors", "Trial",
+           "load", "search"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ numbers.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from sparsemod.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
 Collate = Callable[[Sequence[Any]], Batch]
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+"""Changes a batch of samples at random, such as `augment.Augment`: (x, rng) -> x."""
 
 
 class Split(Protocol):
@@ -41,12 +43,15 @@ class Tensors:
         y: Class numbers, (N,), int64.
         mean: One figure, or one for each channel.
         std: As `mean`.
+        augment: Changes samples before they are scaled, and only where they are shuffled, which is to train. What is
+            read in order, to calibrate, validate or test, stays as it is.
     """
 
     x: Tensor
     y: Tensor
     mean: float | Tensor = 0.0
     std: float | Tensor = 1.0
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -60,14 +65,14 @@ class Tensors:
 
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
         """See `Split`."""
-        if collate is not None:
-            indexed = cast("Dataset[Any]", self)  # all that `Samples` asks of one is an index
-            yield from Samples(indexed, range(len(self))).batches(size, rng, collate)
-            return
         order = None if rng is None else torch.randperm(len(self), generator=rng)
         for start in range(0, len(self), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
-            yield self._scaled(self.x[chosen]), self.y[chosen]
+            x, y = self.x[chosen], self.y[chosen]
+            if self.augment is not None and rng is not None:
+                x = self.augment(x, rng)
+            x = self._scaled(x)
+            yield (x, y) if collate is None else _collated(collate, list(zip(x, y, strict=True)))
 
     def select(self, indices: Tensor) -> "Tensors":
         """Some of the samples."""
@@ -94,10 +99,9 @@ class Samples:
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
         """See `Split`."""
         order = range(len(self)) if rng is None else torch.randperm(len(self), generator=rng).tolist()
-        join = collate or default_collate
         for start in range(0, len(order), size):
-            x, y = join([self.dataset[self.indices[position]] for position in order[start : start + size]])
-            yield x.float(), torch.as_tensor(y)
+            samples = [self.dataset[self.indices[position]] for position in order[start : start + size]]
+            yield _collated(collate, samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +206,11 @@ class Data:
         labels = np.array([int(train[index][1]) for index in range(_length(train))])
         kept, checked = stratified_split(labels, validation, seed)
         return cls(Samples(train, kept.tolist()), Samples(train, checked.tolist()), held_out, shape, num_classes)
+
+
+def _collated(collate: Collate | None, samples: Sequence[Any]) -> Batch:
+    x, y = default_collate(list(samples)) if collate is None else collate(samples)
+    return x.float(), torch.as_tensor(y)
 
 
 def joined(first: Split, second: Split) -> Split:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsemod.data import Data, Tensors
+from sparsemod.data import Augmentation, Data, Tensors
 from sparsemod.errors import InputError
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ _SET_DATA_PATH = (
 )
 
 
-def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Data:
+def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0, augment: Augmentation | None = None) -> Data:
     """The 1,797 handwritten digits of scikit-learn, 8 x 8 pixels of 0..16, 10 classes [Alpaydin1998].
 
     Mean 4.883 and standard deviation 6.014 are those of the training images of the default split, fixed so that every
@@ -71,6 +71,7 @@ def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Data:
         validation: Share of the samples of each class to validate on, test samples not counted.
         test: Share of the samples of each class to test on; 0 for no test part.
         seed: Of both splits.
+        augment: Changes training images at random, such as `Augment(shift=1)`.
 
     Returns:
         Images (N, 1, 8, 8).
@@ -81,11 +82,13 @@ def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Data:
     path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
     with gzip.open(path, "rt") as file:
         table = torch.as_tensor(np.loadtxt(file, delimiter=",", dtype=np.uint8))
-    everything = Tensors(table[:, :64].reshape(-1, 1, 8, 8), table[:, 64].long(), _DIGITS_MEAN, _DIGITS_STD)
+    everything = Tensors(table[:, :64].reshape(-1, 1, 8, 8), table[:, 64].long(), _DIGITS_MEAN, _DIGITS_STD, augment)
     return Data.from_tensors(everything, num_classes=10, validation=validation, test_share=test, seed=seed)
 
 
-def mnist(folder: str | Path | None = None, validation: float = 0.1, seed: int = 0) -> Data:
+def mnist(
+    folder: str | Path | None = None, validation: float = 0.1, seed: int = 0, augment: Augmentation | None = None
+) -> Data:
     """MNIST [LeCun1998], or any data set in files of the same names and layout, such as Fashion-MNIST.
 
     Mean and standard deviation are those of the training file; the official test file is the test part.
@@ -94,6 +97,7 @@ def mnist(folder: str | Path | None = None, validation: float = 0.1, seed: int =
         folder: Holds the four idx files, itself or in `mnist` or `MNIST/raw`; DATA_PATH if not given.
         validation: Share of the training images of each class to validate on.
         seed: Of the split.
+        augment: Changes training images at random, such as `Augment(shift=2)`.
 
     Returns:
         Images (N, 1, H, W), 28 x 28 pixels of 0..255.
@@ -108,11 +112,14 @@ def mnist(folder: str | Path | None = None, validation: float = 0.1, seed: int =
         sizes = [" x ".join(map(str, x.shape[2:])) for x in (train_x, test_x)]
         raise InputError(f"{paths[0]} has images of {sizes[0]} pixels, {paths[2]} of {sizes[1]}")
     mean, std = _mean_and_std(train_x)
-    train, test = (Tensors(x, y, mean.item(), std.item()) for x, y in ((train_x, train_y), (test_x, test_y)))
+    train = Tensors(train_x, train_y, mean.item(), std.item(), augment)
+    test = Tensors(test_x, test_y, mean.item(), std.item())
     return Data.from_tensors(train, test, validation=validation, seed=seed)
 
 
-def cifar10(folder: str | Path | None = None, validation: float = 0.1, seed: int = 0) -> Data:
+def cifar10(
+    folder: str | Path | None = None, validation: float = 0.1, seed: int = 0, augment: Augmentation | None = None
+) -> Data:
     """CIFAR-10 [Krizhevsky2009] in its binary version; some of the training batches are enough.
 
     Mean and standard deviation of each channel are those of the training batches.
@@ -122,6 +129,7 @@ def cifar10(folder: str | Path | None = None, validation: float = 0.1, seed: int
             `cifar-10-batches-bin`; DATA_PATH if not given.
         validation: Share of the training images of each class to validate on.
         seed: Of the split.
+        augment: Changes training images at random, such as `Augment(shift=4, flip=True)`.
 
     Returns:
         Images (N, 3, 32, 32), pixels of 0..255.
@@ -136,7 +144,7 @@ def cifar10(folder: str | Path | None = None, validation: float = 0.1, seed: int
     mean, std = _mean_and_std(train_x)
     test = Tensors(*_cifar10_batch(test_paths[0]), mean, std)
     return Data.from_tensors(
-        Tensors(train_x, train_y, mean, std), test, num_classes=10, validation=validation, seed=seed
+        Tensors(train_x, train_y, mean, std, augment), test, num_classes=10, validation=validation, seed=seed
     )
 
 

@@ -116,12 +116,13 @@ def _score(
 ) -> tuple[Score, Weights, Graph]:
     assert problem.build is not None
     data = data_of(problem)
-    parameters = {**TRAINING_DEFAULTS, **candidate.parameters}
+    parameters = {**TRAINING_DEFAULTS, **_training(config), **candidate.parameters}
     screen = Screen(problem, config, data.input_shape, data.num_classes)
     misfit = screen.misfit(candidate.parameters)
     if misfit:
         raise Infeasible(misfit)
 
+    learn = _learn(problem, parameters)
     seed = random_seed(config.train.seed, candidate.number)
     torch.manual_seed(seed)
     network = problem.build(candidate.parameters, data.input_shape, data.num_classes)
@@ -132,10 +133,11 @@ def _score(
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)
     rungs = _Rungs(network, data.validation, collate, candidate.epochs, bars, curve)
-    _train(network, problem, data, parameters, rungs, config.train.pruning, rng, collate)
+    _train(network, learn, data, parameters, rungs, config.train.pruning, rng, collate)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    tune = _tuning(problem, data, parameters, int(parameters.get("qat_epochs", config.train.qat_epochs)), rng, collate)
+    qat_epochs = int(parameters.get("qat_epochs", config.train.qat_epochs))
+    tune = _tuning(learn, data, parameters, qat_epochs, rng, collate)
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
@@ -200,7 +202,7 @@ class _Rungs:
 
 def _train(
     network: nn.Module,
-    problem: Problem,
+    learn: Callable[..., None],
     data: Data,
     parameters: Parameters,
     rungs: _Rungs,
@@ -212,7 +214,6 @@ def _train(
 
     The first part has no rungs: those of the second are held against networks without their channels.
     """
-    learn = problem.train or train
     share = channel_share(parameters) if pruning else 0.0
     before = epochs_before_removal(rungs.epochs) if share else 0
     if before:
@@ -230,6 +231,23 @@ def measure(graph: Graph, config: Config) -> Mapping[str, float]:
     return dict(model(graph, config.target()))
 
 
+def _training(config: Config) -> Parameters:
+    """Training parameters that are keys of the configuration; a search space may hold them instead."""
+    keys = config.train
+    return {
+        "learning_schedule": keys.schedule,
+        "label_smoothing": keys.label_smoothing,
+        "distillation": keys.distillation,
+    }
+
+
+def _learn(problem: Problem, parameters: Parameters) -> Callable[..., None]:
+    """What trains a network: the problem's own, or ours with the teacher."""
+    if problem.train is not None or problem.teacher is None or float(parameters["distillation"]) == 0:
+        return problem.train or train
+    return functools.partial(train, teacher=teacher_of(problem))
+
+
 def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
     """Batches of one size, the first training samples, that set the activation ranges."""
     batches: list[Tensor] = []
@@ -243,13 +261,17 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
 
 
 def _tuning(
-    problem: Problem, data: Data, parameters: Parameters, epochs: int, rng: torch.Generator, collate: Collate | None
+    learn: Callable[..., None],
+    data: Data,
+    parameters: Parameters,
+    epochs: int,
+    rng: torch.Generator,
+    collate: Collate | None,
 ) -> Callable[[nn.Module], None] | None:
     """Quantization-aware training at a tenth of the learning rate; None if there are no epochs for it."""
     if epochs == 0:
         return None
     slower = {**parameters, "learning_rate": float(parameters["learning_rate"]) / 10}
-    learn = problem.train or train
     return lambda network: learn(network, data.train, slower, epochs, rng, settling(network), collate)
 
 
@@ -298,3 +320,18 @@ def data_of(problem: Problem) -> Data:
     """The data of a problem, loaded once per process."""
     assert problem.load_data is not None
     return problem.load_data()
+
+
+@functools.lru_cache(maxsize=2)
+def teacher_of(problem: Problem) -> nn.Module:
+    """The teacher of a problem, loaded or trained once per process; seeded, so that all processes train the same.
+
+    Raises:
+        InputError: It is no network.
+    """
+    assert problem.teacher is not None
+    torch.manual_seed(0)
+    teacher = problem.teacher(data_of(problem))
+    if not isinstance(teacher, nn.Module):
+        raise InputError(f"teacher returns a {type(teacher).__name__}; it must return a trained torch.nn.Module")
+    return teacher.eval()

@@ -27,6 +27,9 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
     "learning_gamma": 0.3,
     "learning_step": 5,
     "batch_size": 64,
+    "learning_schedule": "step",
+    "label_smoothing": 0.0,
+    "distillation": 0.5,
     "prune_threshold": 0.0,
     "prune_pattern": "element",
     "prune_channels": 0.0,
@@ -40,6 +43,9 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
     prune_channels     share of the channels of every group that go together which is removed for good
 
 A parameter `qat_epochs` replaces `[TRAIN] qat_epochs`. `[TRAIN] pruning = false` leaves all three kinds of pruning out.
+
+Those of `learning_schedule`, `label_smoothing` and `distillation` are the keys `schedule`, `label_smoothing` and
+`distillation` of `[TRAIN]`.
 """
 
 
@@ -60,8 +66,12 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`. It is called for each
-            part of a training: before channels are removed, after that, and for quantization-aware training.
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It is
+            called for each part of a training: before channels are removed, after that, and for quantization-aware
+            training.
+        teacher: `teacher(data)` gives a trained network, loaded or trained on `data.train`, once per process; what is
+            built learns from its scores, too (`[TRAIN] distillation`). It gets the inputs that a candidate gets. A
+            `train` of one's own is not told of it.
         costs: `costs(parameters)` gives exact costs by name, instead of the cost of the traced network.
         objective: `objective(candidate)` gives scores by name and replaces everything from building to scoring.
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
@@ -78,6 +88,7 @@ class Problem:
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
     train: Callable[..., None] | None = None
+    teacher: "Callable[[Data], nn.Module] | None" = None
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
     limits: Mapping[str, float] = field(default_factory=dict, hash=False)

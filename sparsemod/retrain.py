@@ -9,7 +9,7 @@ from dataclasses import replace
 from sparsemod.config import Config, ProblemSection
 from sparsemod.data import Data, joined
 from sparsemod.errors import InputError
-from sparsemod.evaluate import data_of, evaluate, problem_of
+from sparsemod.evaluate import data_of, evaluate, problem_of, teacher_of
 from sparsemod.results import load, write_test
 from sparsemod.study import Trial
 
@@ -35,10 +35,12 @@ def test(config: Config) -> list[Trial]:
     if data.test is None:
         raise InputError("the data of this problem has no test set; `load_data` must return one to test on")
     held_out = Data(joined(data.train, data.validation), data.test, None, data.input_shape, data.num_classes)
+    # The one of the search: what validates here is the test set, and a teacher may look at what validates.
+    teacher = problem.teacher and (lambda _: teacher_of(problem))
     settings = replace(
         config,
         train=replace(config.train, quant_scheme=config.test.quant_scheme, pruning=config.test.pruning),
-        problem=ProblemSection(replace(problem, load_data=lambda: held_out)),
+        problem=ProblemSection(replace(problem, load_data=lambda: held_out, teacher=teacher)),
     )
     trials = []
     for found in chosen:

@@ -25,8 +25,9 @@ from sparsemod.cost.screen import Screen, over_limits
 from sparsemod.data import Data, Samples, Split, Tensors
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import Infeasible, InputError, SparsemodError
-from sparsemod.evaluate import evaluate
+from sparsemod.evaluate import evaluate, teacher_of
 from sparsemod.graph import Graph, trace
+from sparsemod.graph.trace import reads_tokens
 from sparsemod.objectives import is_number
 from sparsemod.problem import Morphism, Problem
 from sparsemod.samplers import Sampler, Sobol
@@ -64,6 +65,9 @@ def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[t
     if problem.load_data is not None:
         data, faults = _loaded(problem)
         yield f"data: {_described(data)}", faults
+    if problem.teacher is not None and data is not None:
+        problem, faults = _taught(problem, data)
+        yield "teacher: loaded or trained, and asked", faults
     if problem.build is not None and data is not None:
         screen = Screen(problem, config, data.input_shape, data.num_classes)
         fit, faults = _build_faults(problem, screen, data)
@@ -163,11 +167,55 @@ def _loaded(problem: Problem) -> tuple[Data | None, list[str]]:
             faults.append(f"the {name} split holds values that are not finite")
         if y is not None and not 0 <= int(y.min()) <= int(y.max()) < data.num_classes:
             faults.append(f"{name} labels run from {int(y.min())} to {int(y.max())}; num_classes is {data.num_classes}")
+    faults += _augmentation_faults(data.train) if not faults and problem.collate is None else []
     for name, split in (("validation", data.validation), ("test", data.test)):
         shared = 0.0 if split is None else _shared(split, data.train)
         if shared > _SHARED:
             faults.append(f"{shared:.0%} of the {name} samples are training samples too; the splits must be disjoint")
     return data, faults
+
+
+def _augmentation_faults(train: Split) -> list[str]:
+    """What is wrong with a shuffled batch where one in order is right."""
+    if not isinstance(train, Tensors) or train.augment is None:
+        return []
+    try:
+        x, _ = next(train.batches(256, torch.Generator().manual_seed(0)))
+    except Exception as error:
+        return [f"augment raises {_told(error)}"]
+    shape = tuple(train.x.shape[1:])
+    if tuple(x.shape[1:]) != shape:
+        return [f"augment makes samples of shape {tuple(x.shape[1:])} from {shape}; it must keep their shape"]
+    return [] if bool(torch.isfinite(x).all()) else ["augment makes values that are not finite"]
+
+
+def _taught(problem: Problem, data: Data) -> tuple[Problem, list[str]]:
+    """The problem with a teacher that is there already, or without one where it is wrong; and its faults."""
+    without = replace(problem, teacher=None)
+    try:
+        teacher = teacher_of(replace(problem, load_data=lambda: data))
+    except InputError as error:
+        return without, [_told(error)]
+    except Exception as error:
+        return without, [f"teacher raises {_told(error)}"]
+    faults = [] if problem.collate is not None else _teacher_faults(teacher, data)  # else scoring tries it
+    return (without if faults else replace(problem, teacher=lambda _: teacher)), faults
+
+
+def _teacher_faults(teacher: torch.nn.Module, data: Data) -> list[str]:
+    """What is wrong with its scores for a batch of training samples."""
+    x, _ = next(data.train.batches(_VALIDATION))
+    try:
+        with torch.no_grad():
+            scores = teacher(x.long() if reads_tokens(teacher) else x)
+    except Exception as error:
+        return [f"the teacher raises {_told(error)} for a batch of shape {tuple(x.shape)}"]
+    if not isinstance(scores, torch.Tensor):
+        return [f"the teacher gives a {type(scores).__name__}; it must give scores, (N, {data.num_classes})"]
+    if scores.shape != (len(x), data.num_classes):
+        shape = tuple(scores.shape)
+        return [f"the teacher gives {shape} for a batch of {len(x)}; it must give {(len(x), data.num_classes)}"]
+    return [] if bool(scores.isfinite().all()) else ["the teacher gives scores that are not finite"]
 
 
 def _shared(split: Split, train: Split) -> float:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sparsemod.data import Data, Samples, Split, Tensors, stratified_split
+from sparsemod.augment import Augment
+from sparsemod.data import Data, Samples, Split, Tensors, joined, stratified_split
 from sparsemod.errors import InputError
 
 
@@ -213,3 +215,49 @@ def test_negative_test_share_is_refused() -> None:
 def test_labels_that_cannot_be_split_are_refused(labels: list[int]) -> None:
     with pytest.raises(InputError, match=f"none of the {len(labels)} samples can be held out: no class has two"):
         stratified_split(np.array(labels, dtype=int), 0.5, seed=0)
+
+
+# --- augmentation ----------------------------------------------------------------------------------------------------
+
+
+def plus_hundred(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Something between 100 and 200 more than a sample."""
+    return x + 100 + torch.randint(0, 100, (len(x), 1), generator=rng)
+
+
+def test_shuffled_samples_are_augmented_and_those_in_order_are_not() -> None:
+    split = replace(numbered_tensors(7), augment=plus_hundred)
+    assert join(split)[0].max() == 60
+    changed = [join(split, rng=torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)]
+    assert changed[0].min() >= 100
+    assert torch.equal(changed[0], changed[1])
+    assert not torch.equal(changed[0], changed[2])
+    assert split[3][0].tolist() == [3, 30]
+
+
+def test_samples_are_augmented_before_they_are_scaled() -> None:
+    images = torch.full((8, 1, 6, 6), 200, dtype=torch.uint8)
+    split = Tensors(images, torch.zeros(8, dtype=torch.int64), mean=100.0, std=50.0, augment=Augment(cutout=2))
+    x, _ = next(split.batches(8, torch.Generator().manual_seed(0)))
+    assert set(x.flatten().tolist()) == {2.0, -2.0}
+
+
+def test_collate_gets_augmented_samples_in_the_same_order() -> None:
+    def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        return torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples])
+
+    split = replace(numbered_tensors(7), augment=plus_hundred)
+    plain, collated = (list(split.batches(3, torch.Generator().manual_seed(1), way)) for way in (None, collate))
+    for (x, y), (other_x, other_y) in zip(plain, collated, strict=True):
+        assert torch.equal(x, other_x) and torch.equal(y, other_y)
+
+
+def test_parts_of_augmented_samples_are_augmented_only_where_they_are_shuffled() -> None:
+    """Also those that are validated and tested on, which are taken from the same samples."""
+    data = Data.from_tensors(replace(numbered_tensors(40), augment=plus_hundred), validation=0.25, test_share=0.25)
+    assert data.test is not None
+    for part in (data.train, data.validation, data.test):
+        assert join(part)[0][:, 0].max() < 40
+    assert join(data.train, rng=torch.Generator())[0].min() >= 100
+    both = joined(data.train, data.validation)
+    assert join(both)[0][:, 0].max() < 40 and join(both, rng=torch.Generator())[0].min() >= 100

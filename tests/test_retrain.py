@@ -1,11 +1,14 @@
 """The separate step that sees the test set."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 import sparsemod
 from sparsemod import Data, InputError, Problem, Tensors
-from sparsemod.config import from_keywords
+from sparsemod.config import ProblemSection, from_keywords
 from sparsemod.retrain import test as retest
 from sparsemod.spaces import cnn
 
@@ -32,8 +35,6 @@ def config(tmp_path):
 
 
 def retested(config, **values):
-    from dataclasses import replace
-
     return retest(replace(config, test=replace(config.test, root=config.train.root, name="s", epochs=6, **values)))
 
 
@@ -43,6 +44,20 @@ def test_front_is_measured_on_the_test_set(config, tmp_path):
     assert min(trial.score["error"] for trial in trials) > 0.8  # every label of the test set is wrong
     lines = (tmp_path / "s" / "test.csv").read_text().splitlines()
     assert len(lines) == 1 + len(trials) and "test_error" in lines[0]
+
+
+def test_teacher_never_sees_the_test_set(config):
+    """It is the one of the search, also where it looks at what validates."""
+    seen = []
+
+    def teacher(data):
+        seen.append((len(data.train), len(data.validation), len(data.test)))
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+
+    problem = replace(config.problem.problem, teacher=teacher)
+    trials = retested(replace(config, problem=ProblemSection(problem)), arm=1)
+    assert [trial.status for trial in trials] == ["complete"]
+    assert seen == [(120, 30, 30)]
 
 
 def test_one_named_network(config):
@@ -55,8 +70,6 @@ def test_unknown_network(config):
 
 
 def test_data_without_a_test_set(config):
-    from dataclasses import replace
-
     def without():
         return replace(load_data(), test=None)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsemod import Candidate, Data, Float, Infeasible, Int, Problem, SearchSpace, Study, Tensors, Trial
+from sparsemod import Augment, Candidate, Data, Float, Infeasible, Int, Problem, SearchSpace, Study, Tensors, Trial
 from sparsemod.config import from_keywords
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen
@@ -97,6 +97,55 @@ def test_unsupported_operator_is_named_with_its_module():
 )  # fmt: skip
 def test_wrong_data_is_named(load, words):
     assert words in faults(load_data=load)
+
+
+def augmented(augment):
+    return lambda: replace(load_data(), train=replace(load_data().train, augment=augment))
+
+
+@pytest.mark.parametrize(
+    ("augment", "words"),
+    [
+        (lambda x, rng: x + 0.1, ""),
+        (Augment(shift=1), "augment raises augmentation needs images, (N, C, H, W), not samples of shape (4,)"),
+        (lambda x, rng: x[:, :2], "augment makes samples of shape (2,) from (4,); it must keep their shape"),
+        (lambda x, rng: x / 0, "augment makes values that are not finite"),
+    ],
+)
+def test_wrong_augmentation_is_named(augment, words):
+    assert faults(load_data=augmented(augment)) == words
+
+
+def untrained(data):
+    return nn.Linear(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        (untrained, ""),
+        (lambda data: 1 / 0, "teacher raises ZeroDivisionError: division by zero"),
+        (lambda data: "net.pt", "teacher returns a str; it must return a trained torch.nn.Module"),
+        (lambda data: nn.Linear(4, 7), "the teacher gives (32, 7) for a batch of 32; it must give (32, 3)"),
+        (lambda data: nn.Linear(5, 3), "the teacher raises RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        (lambda data: nn.LSTM(4, 3), "the teacher gives a tuple; it must give scores, (N, 3)"),
+    ],
+)
+def test_wrong_teacher_is_named_alone(teacher, words):
+    found = faults(teacher=teacher)
+    assert found.startswith(words) and " | " not in found
+
+
+def test_teacher_is_made_once_and_of_all_the_data():
+    seen = []
+
+    def teacher(data):
+        seen.append(len(data.train))
+        return untrained(data)
+
+    described = [what for what, _ in problem_checks(replace(GOOD, teacher=teacher))]
+    assert described[1] == "teacher: loaded or trained, and asked"
+    assert seen == [42]
 
 
 def edits(parameters, space, rng):

@@ -1,12 +1,17 @@
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sparsemod.data import Batch, Tensors
+from sparsemod.datasets import digits
 from sparsemod.errors import InputError
+from sparsemod.problem import TRAINING_DEFAULTS
 from sparsemod.train import Diverged, error, train
 
 PARAMETERS = {"learning_rate": 0.05, "learning_gamma": 0.5, "learning_step": 2, "batch_size": 10}
@@ -66,6 +71,144 @@ def test_learning_rate_decays_every_few_epochs() -> None:
     train(network, ones, parameters, 6, generator(), lambda step, steps: bias.append(network.bias[1].item()))
     steps = [after - before for before, after in zip([0.0, *bias], bias, strict=False)]
     assert steps == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rel=0.01)
+
+
+def rates(parameters: Mapping[str, Any], epochs: int) -> list[float]:
+    """Learning rates of the steps, two in each epoch: how far a bias moves while gradients hardly change."""
+    network, bias = zero_layer(), []
+    ones = Tensors(torch.zeros(4, 2), torch.ones(4, dtype=torch.int64))
+    given = {"learning_rate": 1e-4, "batch_size": 2, **parameters}
+    train(network, ones, given, epochs, generator(), lambda step, steps: bias.append(network.bias[1].item()))
+    return [after - before for before, after in zip([0.0, *bias], bias, strict=False)]
+
+
+def test_cosine_falls_over_all_steps() -> None:
+    expected = [1e-4 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]
+    assert rates({"learning_schedule": "cosine"}, 4) == pytest.approx(expected, rel=0.02)
+
+
+def test_one_cycle_rises_to_the_learning_rate_and_falls_to_almost_nothing() -> None:
+    found = rates({"learning_schedule": "one-cycle"}, 10)
+    assert found[0] == pytest.approx(1e-4 / 25, rel=0.02)
+    assert max(found) == pytest.approx(1e-4, rel=0.05)
+    assert found.index(max(found)) == 5  # three tenths of the steps rise
+    assert found[-1] < 1e-7
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine", "one-cycle"])
+@pytest.mark.parametrize(("samples", "epochs"), [(1, 1), (25, 1), (25, 3)])
+def test_every_schedule_lasts_for_any_number_of_steps(schedule: str, samples: int, epochs: int) -> None:
+    network = zero_layer()
+    train(network, halves(samples), {**PARAMETERS, "learning_schedule": schedule}, epochs, generator())
+    assert network.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_other_schedules_learn_as_well(schedule: str) -> None:
+    network, data = zero_layer(), halves()
+    train(network, data, {**PARAMETERS, "learning_schedule": schedule}, epochs=5, rng=generator())
+    assert error(network, data) == 0
+
+
+def test_unknown_schedule_is_refused() -> None:
+    with pytest.raises(InputError, match="learning_schedule is 'cosin'; it must be step, cosine or one-cycle"):
+        train(zero_layer(), halves(), {**PARAMETERS, "learning_schedule": "cosin"}, 1, generator())
+
+
+def test_parameters_that_are_left_out_have_defaults() -> None:
+    one, other = zero_layer(), zero_layer()
+    train(one, halves(), {}, 1, generator())
+    train(other, halves(), TRAINING_DEFAULTS, 1, generator())
+    assert torch.equal(one.weight, other.weight)
+
+
+def biases_learned(teacher: nn.Module | None = None, **parameters: Any) -> Tensor:
+    """Probabilities that a bias alone learns of nothing but class 1 of two, given time."""
+    network = zero_layer()
+    ones = Tensors(torch.zeros(50, 2), torch.ones(50, dtype=torch.int64))
+    parameters = {"learning_rate": 0.1, "batch_size": 5, "learning_step": 99, **parameters}
+    train(network, ones, parameters, 40, generator(), teacher=teacher)
+    return network.bias.detach().softmax(0)
+
+
+def test_smoothed_labels_are_learned_no_further_than_that() -> None:
+    assert biases_learned()[1] > 0.99
+    assert biases_learned(label_smoothing=0.2)[1] == pytest.approx(0.9, abs=1e-3)
+
+
+# --- distillation ----------------------------------------------------------------------------------------------------
+
+
+class Says(nn.Module):
+    """Gives the same scores for every sample."""
+
+    def __init__(self, *scores: float) -> None:
+        super().__init__()
+        self.scores = torch.tensor(scores)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scores.expand(len(x), -1)
+
+
+def test_teacher_of_all_the_weight_is_learned_and_the_labels_are_not() -> None:
+    found = biases_learned(Says(0.3, 0.0), distillation=1.0)
+    assert found.tolist() == pytest.approx(torch.tensor([0.3, 0.0]).softmax(0).tolist(), abs=1e-3)
+
+
+def test_teacher_without_weight_changes_nothing() -> None:
+    alone = biases_learned()
+    assert torch.equal(biases_learned(Says(9.0, 0.0), distillation=0.0), alone)
+    assert not torch.equal(biases_learned(Says(9.0, 0.0)), alone)  # half the weight, unless said otherwise
+
+
+def test_loss_weighs_labels_and_the_teacher_at_temperature_four() -> None:
+    """By its first gradient: of the bias, from scores of zero, with the formula of Hinton et al."""
+    network, gradients = zero_layer(), []
+
+    def keep(step: int, steps: int) -> None:
+        assert network.bias.grad is not None
+        gradients.append(network.bias.grad[1].item())
+
+    ones = Tensors(torch.zeros(5, 2), torch.ones(5, dtype=torch.int64))
+    train(network, ones, {"distillation": 0.25}, 1, generator(), keep, teacher=Says(8.0, 0.0))
+    labels = 0.5 - 1  # probability less label
+    taught = 4**2 * (0.5 - 1 / (1 + math.exp(8 / 4))) / 4
+    assert gradients == [pytest.approx(0.75 * labels + 0.25 * taught, rel=1e-4)]
+
+
+def test_teacher_stays_as_it_is() -> None:
+    teacher = with_batch_norm().eval()
+    before = copy.deepcopy(teacher.state_dict())
+    train(zero_layer(), halves(), PARAMETERS, 1, generator(), teacher=teacher)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_teacher_of_other_classes_is_refused() -> None:
+    with pytest.raises(InputError, match=r"teacher gives scores of shape \(10, 3\) where the network gives \(10, 2\)"):
+        train(zero_layer(), halves(), PARAMETERS, 1, generator(), teacher=Says(1.0, 2.0, 3.0))
+
+
+def small(width: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def test_student_follows_its_teacher_on_digits() -> None:
+    """Also where the teacher is wrong on purpose: it takes threes for eights."""
+    data = digits()
+    assert isinstance(data.train, Tensors)
+    teacher = small(64)
+    wrong = replace(data.train, y=data.train.y.where(data.train.y != 3, torch.tensor(8)))
+    train(teacher, wrong, {"learning_rate": 0.01}, 6, generator())
+    x, y = next(data.validation.batches(len(data.validation)))
+    assert (teacher(x).argmax(1) == y.where(y != 3, torch.tensor(8))).float().mean() > 0.9
+    agreement = []
+    for weight in (0.0, 0.9):
+        student = small(16)
+        train(student, data.train, {"learning_rate": 0.01, "distillation": weight}, 6, generator(), teacher=teacher)
+        agreement.append((student(x).argmax(1) == teacher(x).argmax(1)).float().mean().item())
+    assert agreement[0] < 0.9 < 0.93 < agreement[1]
 
 
 def test_equal_generators_give_equal_weights() -> None:

@@ -88,6 +88,25 @@ class TrainSection:
         "post: int8; dynamic: int8 weights of linear and recurrent layers; both: each module says; none: float32",
         one_of=("post", "dynamic", "both", "none"),
     )
+    schedule: str = _key(
+        "step",
+        "how the learning rate falls: step, by `learning_gamma` every `learning_step` epochs; cosine, to zero; "
+        "one-cycle, after a rise. A searched parameter `learning_schedule` overrides it",
+        one_of=("step", "cosine", "one-cycle"),
+    )
+    label_smoothing: float = _key(
+        0.0,
+        "share of a label that is spread over all classes; a searched parameter of that name overrides it",
+        at_least=0,
+        at_most=1,
+    )
+    distillation: float = _key(
+        0.5,
+        "weight of the problem's `teacher`, if it has one, against the labels; a searched parameter of that name "
+        "overrides it",
+        at_least=0,
+        at_most=1,
+    )
     qat_epochs: int = _key(
         0, "epochs of quantization-aware training after the others: weights and activations rounded as int8", at_least=0
     )

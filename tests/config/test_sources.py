@@ -27,6 +27,9 @@ TRAIN sampler2 bayes
 TRAIN sampler3 morph
 TRAIN batch_size 1
 TRAIN quant_scheme post
+TRAIN schedule step
+TRAIN label_smoothing 0
+TRAIN distillation 0.5
 TRAIN qat_epochs 0
 TRAIN pruning true
 TRAIN morphisms true

@@ -12,9 +12,9 @@ import torch
 from problems.trials import DATA, PARAMETERS, TINY, WEIGHTS, candidate, configured
 from torch import nn
 
-from sparsemod.data import Batch
+from sparsemod.data import Batch, Data
 from sparsemod.errors import Infeasible
-from sparsemod.evaluate import data_of, evaluate, random_seed
+from sparsemod.evaluate import data_of, evaluate, random_seed, teacher_of
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Int, Parameters, SearchSpace
 from sparsemod.study import Candidate
@@ -56,12 +56,70 @@ def test_training_parameters_that_the_space_leaves_out_have_defaults() -> None:
             "learning_gamma": 0.3,
             "learning_step": 5,
             "batch_size": 64,
+            "learning_schedule": "step",
+            "label_smoothing": 0.0,
+            "distillation": 0.5,
             "prune_threshold": 0.0,
             "prune_pattern": "element",
             "prune_channels": 0.0,
             "units": 2,
         }
     ]
+
+
+def test_keys_of_training_hold_unless_the_space_has_the_parameter() -> None:
+    seen: list[Parameters] = []
+    problem = replace(TINY, train=lambda network, split, parameters, *rest: seen.append(parameters))
+    config = configured(problem, schedule="cosine", label_smoothing=0.1, distillation=0.25, qat_epochs=1)
+    for changes in ({}, {"learning_schedule": "one-cycle", "label_smoothing": 0.2, "distillation": 1.0}):
+        assert evaluate(candidate(**changes), config).trial.status == "complete"
+    names = ("learning_schedule", "label_smoothing", "distillation")
+    found = [tuple(parameters[name] for name in names) for parameters in seen]
+    assert found == [("cosine", 0.1, 0.25)] * 2 + [("one-cycle", 0.2, 1.0)] * 2  # training and QAT of both
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_every_schedule_trains_on_with_rounding(schedule: str) -> None:
+    outcome = evaluate(candidate(epochs=4), configured(schedule=schedule, label_smoothing=0.1, qat_epochs=2))
+    assert outcome.trial.status == "complete", outcome.trial.reason
+    assert outcome.trial.score["error"] < 0.2
+
+
+class Constant(nn.Module):
+    """Says the same of every sample, if it is not asked to train."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        return torch.tensor([0.0, 9.0, 0.0]).expand(len(x), -1)
+
+
+def test_teacher_is_made_once_from_the_data_and_learned_from_with_its_weight() -> None:
+    seen: list[Any] = []
+
+    def teacher(data: Data) -> nn.Module:
+        seen.append(data)
+        return Constant()
+
+    problem = replace(TINY, teacher=teacher)
+    results = [evaluate(candidate(epochs=6), configured(problem, distillation=weight)) for weight in (0.0, 1.0, 1.0)]
+    assert seen == [data_of(problem)]
+    errors = [outcome.trial.score["error"] for outcome in results]
+    assert errors == [evaluate(candidate(epochs=6), configured()).trial.score["error"], 28 / 42, 28 / 42]
+    assert seen[0] is data_of(problem)
+
+
+def test_teacher_is_of_the_same_weights_in_every_process() -> None:
+    def teacher(data: Data) -> nn.Module:
+        return nn.Linear(2, 2)
+
+    one, other = (teacher_of(replace(TINY, teacher=made)) for made in (teacher, lambda data: teacher(data)))
+    assert isinstance(one, nn.Linear) and isinstance(other, nn.Linear)
+    assert torch.equal(one.weight, other.weight)
+
+
+def test_teacher_that_is_no_network_fails_with_a_reason() -> None:
+    trial = evaluate(candidate(), configured(replace(TINY, teacher=lambda data: 3))).trial  # type: ignore[arg-type]
+    assert (trial.status, trial.reason) == ("failed", "teacher returns a int; it must return a trained torch.nn.Module")
 
 
 def test_custom_collate_joins_every_batch() -> None:
