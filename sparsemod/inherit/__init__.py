@@ -1,0 +1,127 @@
+"""A parent's weights into a child of another shape.
+
+Where the child grew, its function is the parent's as far as shapes allow [Chen2016] [Wei2016]. Where it shrank, its
+most important channels stay [Li2017]. In evaluation mode the function is the parent's after any number of these:
+
+- wider: more filters or units of any layer, also of a depthwise, grouped or recurrent one, of a residual branch, and in
+  the middle of a concatenation. New outputs start as they were built, and nothing reads them yet.
+- larger kernels, of even sizes too, where the padding keeps tap (size - 1) // 2 on the output position.
+- deeper: a convolution or linear layer, with or without batch norm, of at least as many outputs as inputs. A ReLU behind
+  it must find nothing negative: so it is behind another ReLU, not behind a residual sum with a convolution in it. A
+  first hidden layer before the classifier needs as many units as there are features.
+- a new branch that is added to an old one, such as a block with a skip around it, or a new convolution as a skip: it
+  starts at nothing.
+- a skip that turns from the identity to a 1 x 1 convolution of stride 1, as its ends are no longer of one width.
+- without channels whose filter (or batch norm) is zero and gives zero.
+- flattening instead of global average pooling.
+
+It cannot be after these, and what can be kept is kept: a narrower network, a smaller kernel, a layer less, another
+stride or pooling, a skip that becomes the identity or appears as one, another type of layer; and more features of a
+layer norm, group norm or softmax, or a new factor such as a squeeze-and-excitation, which change the old ones.
+
+[Chen2016] Net2Net: accelerating learning via knowledge transfer, ICLR 2016, arXiv 1511.05641.
+[Wei2016] Network morphism, ICML 2016, arXiv 1603.01670.
+[Li2017] Pruning filters for efficient ConvNets, ICLR 2017, arXiv 1608.08710.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sparsemod.errors import InputError
+from sparsemod.inherit.channels import Channels, channels
+from sparsemod.inherit.matching import Match, beginning, match
+from sparsemod.inherit.writing import fill, fill_by_channels, neutral, overlap, pass_on, vanish
+
+__all__ = ["inherit"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kinship:
+    """The channels of child and parent, and who is who."""
+
+    child: Channels
+    parent: Channels
+    match: Match
+
+
+@torch.no_grad()
+def inherit(
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    parent: nn.Module | None = None,
+    input_shape: Sequence[int] = (),
+) -> None:
+    """Overwrites the weights of a freshly built network with those of its parent, layer by layer by name.
+
+    Args:
+        network: The child; changed in place.
+        weights: The parent's `state_dict`.
+        parent: The parent as it was built, which says who reads what; its own weights are not read. Without it, or
+            where a network cannot be followed, what overlaps by position is copied.
+        input_shape: Of one sample.
+    """
+    kinship = None if parent is None else _kinship(network, parent, weights, input_shape)
+    known = {name.rpartition(".")[0] for name in weights}
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))
+        if own and name in known:
+            _copy(module, {f"{name}.{key}".lstrip("."): tensor for key, tensor in own.items()}, weights, kinship)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            neutral(module)
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            _begin(module, name, network, known, kinship)
+
+
+def _kinship(
+    network: nn.Module, parent: nn.Module, weights: Mapping[str, Tensor], input_shape: Sequence[int]
+) -> _Kinship | None:
+    shapes = {name: tensor.shape for name, tensor in parent.state_dict().items()}
+    if any(name in weights and weights[name].shape != shape for name, shape in shapes.items()):
+        _log.debug("the parent was trained in another shape than it was built in: weights are inherited by position")
+        return None
+    try:
+        ours, theirs = channels(network, input_shape), channels(parent, input_shape)
+    except (RuntimeError, ValueError, IndexError, InputError) as error:
+        _log.debug("weights are inherited by position: %s", error)
+        return None
+    return _Kinship(ours, theirs, match(ours, theirs, weights))
+
+
+def _copy(
+    module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], kinship: _Kinship | None
+) -> None:
+    """Old weights of a layer that the parent has, too."""
+    for name, tensor in own.items():
+        source = weights.get(name)
+        if source is None or source.dim() != tensor.dim():
+            continue
+        if kinship is not None and name in kinship.child.layouts and name in kinship.parent.layouts:
+            layouts = kinship.child.layouts[name], kinship.parent.layouts[name]
+            fill_by_channels(module, tensor, source, layouts, kinship.match)
+        else:
+            looked_up = isinstance(module, nn.Embedding)  # new features are zero where they are read
+            outputs = (0,) if tensor.dim() >= 2 and not looked_up else range(tensor.dim())
+            fill(tensor, source, overlap(module, tensor, source), tuple(outputs))
+
+
+def _begin(
+    module: nn.Conv1d | nn.Conv2d | nn.Linear, name: str, network: nn.Module, known: set[str], kinship: _Kinship | None
+) -> None:
+    """First weights of a layer that the parent lacks: it passes on what it can, and adds nothing to old sums."""
+    weight, groups = f"{name}.weight".lstrip("."), getattr(module, "groups", 1)
+    outputs, inputs = module.weight.shape[0], module.weight.shape[1] * groups
+    if kinship is None or weight in kinship.child.depthwise:
+        if outputs == inputs and set(getattr(module, "stride", (1,))) == {1}:
+            pass_on(module, [(position, position) for position in range(outputs)])
+    elif weight in kinship.child.writers and (groups == 1 or outputs == inputs):
+        copies, silent = beginning(kinship.child, kinship.match, weight)
+        inside = [(row, column) for row, column in copies if row * groups // outputs == column * groups // inputs]
+        pass_on(module, inside)
+        norm = kinship.child.norms.get(weight, "").rpartition(".")[0]
+        vanish(network.get_submodule(norm) if norm and norm not in known else module, silent)
