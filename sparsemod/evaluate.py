@@ -52,13 +52,17 @@ class Outcome:
     graph: Graph | None = None
 
 
-def evaluate(candidate: Candidate, config: Config, weights: Weights | None = None) -> Outcome:
+def evaluate(
+    candidate: Candidate, config: Config, weights: Weights | None = None, parent: Parameters | None = None
+) -> Outcome:
     """Scores a candidate; whatever goes wrong becomes a trial with its reason.
 
     Args:
         candidate: What to evaluate.
         config: Of the study.
         weights: Of the parent, for a child of a morphism.
+        parent: Parameters of the parent. Its structure says which weights belong together; without them weights are
+            inherited by their position alone.
     """
     torch.set_num_threads(1)  # workers share the cores; two threads each were seen to be 100 times slower
     started = time.perf_counter()
@@ -70,7 +74,7 @@ def evaluate(candidate: Candidate, config: Config, weights: Weights | None = Non
         problem = problem_of(config)
         if problem.objective is not None:
             return Outcome(ended("complete", _checked(_own_score(problem, candidate), problem, config)))
-        score, trained, graph = _score(problem, candidate, config, weights)
+        score, trained, graph = _score(problem, candidate, config, weights, parent)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
         return Outcome(ended("infeasible", reason=str(reason)))
@@ -95,7 +99,7 @@ def _own_score(problem: Problem, candidate: Candidate) -> Score:
 
 
 def _score(
-    problem: Problem, candidate: Candidate, config: Config, weights: Weights | None
+    problem: Problem, candidate: Candidate, config: Config, weights: Weights | None, parent: Parameters | None
 ) -> tuple[Score, Weights, Graph]:
     assert problem.build is not None
     data = data_of(problem)
@@ -105,13 +109,14 @@ def _score(
     if misfit:
         raise Infeasible(misfit)
 
+    before = None if parent is None else problem.build(parent, data.input_shape, data.num_classes)
     seed = random_seed(config.train.seed, candidate.number)
     torch.manual_seed(seed)
     network = problem.build(candidate.parameters, data.input_shape, data.num_classes)
     if reads_tokens(network):
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
-        inherit(network, weights)
+        inherit(network, weights, before, data.input_shape)
     ramp = PruningRamp(network, target_sparsity(parameters) if config.train.pruning else 0.0)
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)

@@ -6,8 +6,8 @@ most important channels stay [Li2017]. In evaluation mode the function is the pa
 - wider: more filters or units of any layer, also of a depthwise, grouped or recurrent one, of a residual branch, and in
   the middle of a concatenation. New outputs start as they were built, and nothing reads them yet.
 - larger kernels, of even sizes too, where the padding keeps tap (size - 1) // 2 on the output position.
-- deeper: a convolution or linear layer, with or without batch norm, of at least as many outputs as inputs. A ReLU behind
-  it must find nothing negative: so it is behind another ReLU, not behind a residual sum with a convolution in it. A
+- deeper: a convolution or linear layer, with or without batch norm, of at least as many outputs as inputs. A ReLU after
+  it must find nothing negative: so it is after another ReLU, not after a residual sum with a convolution in it. A
   first hidden layer before the classifier needs as many units as there are features.
 - a new branch that is added to an old one, such as a block with a skip around it, or a new convolution as a skip: it
   starts at nothing.

@@ -45,15 +45,14 @@ class Match:
             theirs: Marks of the parent's.
         """
         waiting: dict[int, deque[int]] = defaultdict(deque)
-        for position, mark in enumerate(theirs.tolist()):
-            waiting[_resolved(mark, self.passed_before)].append(position)
+        for position, mark in enumerate(resolved(theirs, self.passed_before).tolist()):
+            waiting[mark].append(position)
         found = [-1] * len(ours)
-        for passed in ({}, self.passed):
-            for position, mark in enumerate(ours.tolist()):
-                if found[position] >= 0:
-                    continue
-                sources = (waiting[origin] for origin in self.before(_resolved(mark, passed)) if waiting.get(origin))
-                found[position] = next((source.popleft() for source in sources), -1)
+        for marks in (ours, resolved(ours, self.passed)):
+            for position, mark in enumerate(marks.tolist()):
+                sources = (waiting[origin] for origin in self.before(mark) if waiting.get(origin))
+                if found[position] < 0:
+                    found[position] = next((source.popleft() for source in sources), -1)
         return torch.tensor(found, dtype=torch.int64)
 
     def before(self, mark: int) -> list[int]:
@@ -71,6 +70,11 @@ class Match:
 def _resolved(mark: int, passed: Mapping[int, int]) -> int:
     source = passed.get(mark >> PLACE) if mark >= 0 else None
     return mark if source is None else source + mark % 2**PLACE
+
+
+def resolved(marks: Tensor, passed: Mapping[int, int]) -> Tensor:
+    """What marks are copies of, or the marks themselves."""
+    return torch.tensor([_resolved(mark, passed) for mark in marks.tolist()], dtype=torch.int64) if passed else marks
 
 
 def match(child: Channels, parent: Channels, weights: Mapping[str, Tensor]) -> Match:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsemod.inherit.channels import PLACE, Layout, channel_of, grid, place_of
-from sparsemod.inherit.matching import Match
+from sparsemod.inherit.matching import Match, resolved
 
 _VANISHING = 1e-8
 """Of a new branch beside an old one: too little to change the sum, and enough to let gradients through a ReLU."""
@@ -73,11 +73,12 @@ def fill_by_channels(
     for axis, (new, old) in enumerate(zip(ours.axes, theirs.axes, strict=True)):
         if new is None or old is None:
             continue
+        fitted = source
         if axis not in ours.outputs:
-            source, old = _resized(source, axis, old, new)
+            fitted, old = _resized(source, axis, resolved(old, match.passed_before), resolved(new, match.passed))
         found = match.index(new, old)
         if (found >= 0).any():
-            index[axis] = found
+            source, index[axis] = fitted, found
     fill(whole, source, index, ours.outputs)
     if ours.groups > 1:
         tensor.copy_(_blocks(whole, ours.groups))
