@@ -25,14 +25,14 @@ layer norm, group norm or softmax, or a new factor such as a squeeze-and-excitat
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from sparsemod.errors import InputError
-from sparsemod.inherit.channels import Channels, channels
+from sparsemod.inherit.channels import PLACE, Channels, channel_of, channels
 from sparsemod.inherit.matching import Match, beginning, match
 from sparsemod.inherit.writing import fill, fill_by_channels, neutral, overlap, pass_on, vanish
 
@@ -68,14 +68,19 @@ def inherit(
     """
     kinship = None if parent is None else _kinship(network, parent, weights, input_shape)
     known = {name.rpartition(".")[0] for name in weights}
-    for name, module in network.named_modules():
-        own = dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))
-        if own and name in known:
-            _copy(module, {f"{name}.{key}".lstrip("."): tensor for key, tensor in own.items()}, weights, kinship)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            neutral(module)
-        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            _begin(module, name, network, known, kinship)
+    modules = dict(network.named_modules())
+    new = [name for name in modules if name not in known]
+    for name, module in modules.items():
+        if name in known:
+            _copy(module, name, weights, kinship)
+    for name in new:
+        module = modules[name]
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            neutral(module, _norms_before(name, modules, known, kinship))
+    for name in new:
+        module = modules[name]
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            _begin(module, name, modules, known, kinship)
 
 
 def _kinship(
@@ -93,11 +98,10 @@ def _kinship(
     return _Kinship(ours, theirs, match(ours, theirs, weights))
 
 
-def _copy(
-    module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], kinship: _Kinship | None
-) -> None:
+def _copy(module: nn.Module, name: str, weights: Mapping[str, Tensor], kinship: _Kinship | None) -> None:
     """Old weights of a layer that the parent has, too."""
-    for name, tensor in own.items():
+    own = (*module.named_parameters(name, recurse=False), *module.named_buffers(name, recurse=False))
+    for name, tensor in own:
         source = weights.get(name)
         if source is None or source.dim() != tensor.dim():
             continue
@@ -110,8 +114,30 @@ def _copy(
             fill(tensor, source, overlap(module, tensor, source), tuple(outputs))
 
 
+def _norms_before(
+    name: str, modules: Mapping[str, nn.Module], known: Container[str], kinship: _Kinship | None
+) -> list[tuple[float, float] | None]:
+    """Scale and shift of the batch norm of the parent that each channel of a new one has behind it."""
+    layout = None if kinship is None else kinship.child.layouts.get(f"{name}.weight")
+    if kinship is None or layout is None or layout.axes[0] is None:
+        return []
+    found: dict[int, tuple[float, float]] = {}
+    for scale in kinship.child.norms.values():
+        owner, marks = scale.rpartition(".")[0], kinship.child.layouts[scale].axes[0]
+        gamma, beta = modules[owner].weight, modules[owner].bias
+        if owner in known and marks is not None and isinstance(gamma, Tensor) and isinstance(beta, Tensor):
+            values = zip(gamma.tolist(), beta.tolist(), strict=True)
+            found.update(zip(channel_of(marks).tolist(), values, strict=True))
+    passed = [kinship.match.passed.get(channel, -1) for channel in channel_of(layout.axes[0]).tolist()]
+    return [found.get(mark >> PLACE) for mark in passed]
+
+
 def _begin(
-    module: nn.Conv1d | nn.Conv2d | nn.Linear, name: str, network: nn.Module, known: set[str], kinship: _Kinship | None
+    module: nn.Conv1d | nn.Conv2d | nn.Linear,
+    name: str,
+    modules: Mapping[str, nn.Module],
+    known: Container[str],
+    kinship: _Kinship | None,
 ) -> None:
     """First weights of a layer that the parent lacks: it passes on what it can, and adds nothing to old sums."""
     weight, groups = f"{name}.weight".lstrip("."), getattr(module, "groups", 1)
@@ -124,4 +150,4 @@ def _begin(
         inside = [(row, column) for row, column in copies if row * groups // outputs == column * groups // inputs]
         pass_on(module, inside)
         norm = kinship.child.norms.get(weight, "").rpartition(".")[0]
-        vanish(network.get_submodule(norm) if norm and norm not in known else module, silent)
+        vanish(modules[norm] if norm and norm not in known else module, silent)

@@ -13,6 +13,9 @@ from sparsemod.inherit.matching import Match, resolved
 _VANISHING = 1e-8
 """Of a new branch beside an old one: too little to change the sum, and enough to let gradients through a ReLU."""
 
+_LEAST = 1e-3
+"""Variance of a channel that is all but constant; smaller ones would be blown up where they vary after all."""
+
 
 def overlap(module: nn.Module, tensor: Tensor, source: Tensor) -> list[Tensor]:
     """The position in the parent's tensor of each entry along each axis, -1 for new ones, by shapes alone.
@@ -157,7 +160,32 @@ def vanish(module: nn.Module, outputs: Sequence[int]) -> None:
                 parameter[output] *= factor
 
 
-def neutral(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-    """Lets a batch norm as it was built hand on what it gets."""
-    if norm.running_var is not None:
-        norm.running_var.fill_(1 - norm.eps)
+def neutral(norm: nn.BatchNorm1d | nn.BatchNorm2d, before: Sequence[tuple[float, float] | None] = ()) -> None:
+    """Lets a batch norm as it was built hand on what it gets.
+
+    With the statistics of what it gets it does so in training, too. They are those of a standard normal that was
+    scaled, shifted and rectified, which is what an earlier batch norm and a ReLU leave.
+
+    Args:
+        norm: Changed in place.
+        before: Scale and shift of the earlier batch norm, for each channel; None where there is none.
+    """
+    if norm.running_var is None or norm.running_mean is None:
+        return
+    norm.running_var.fill_(1 - norm.eps)
+    for channel, found in enumerate(before):
+        if found is None or not norm.affine:
+            continue
+        mean, variance = _rectified(*found)
+        norm.running_mean[channel], norm.running_var[channel] = mean, variance - norm.eps
+        norm.weight[channel], norm.bias[channel] = math.sqrt(variance), mean
+
+
+def _rectified(scale: float, shift: float) -> tuple[float, float]:
+    """Mean and variance of max(0, scale * z + shift) for a standard normal z; at least `_LEAST` of variance."""
+    scale = max(abs(scale), 1e-6)
+    positive = 0.5 * (1 + math.erf(shift / scale / math.sqrt(2)))
+    density = math.exp(-0.5 * (shift / scale) ** 2) / math.sqrt(2 * math.pi)
+    mean = shift * positive + scale * density
+    square = (shift**2 + scale**2) * positive + shift * scale * density
+    return mean, max(square - mean**2, _LEAST)

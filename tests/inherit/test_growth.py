@@ -162,6 +162,27 @@ def test_new_block_with_a_skip_around_it_learns_from_the_first_step() -> None:
     assert new.blocks[1].layers[0].norm.weight.grad.any()
 
 
+@torch.no_grad()
+def test_batch_norm_of_a_new_layer_expects_what_an_old_norm_and_a_relu_leave() -> None:
+    """Of a standard normal: mean 1 / sqrt(2 pi), variance 1/2 - 1 / (2 pi). So it passes that on in training, too."""
+    parent = {
+        **{"blocks": 1, "b1_layers": 1, "b1_l1_type": "conv", "b1_l1_filters": 4, "b1_l1_kernel": 3, "b1_stride": 1},
+        **{"b1_skip": False, "b1_pool": False, "global_pool": True, "fc_layers": 0, "dropout": 0.0},
+    }
+    child = {
+        **parent,
+        "b1_layers": 2,
+        **{f"b1_l2_{key}": parent[f"b1_l1_{key}"] for key in ("type", "filters", "kernel")},
+    }
+    old, new = (cnn.build(parameters, SHAPE, CLASSES) for parameters in (parent, child))
+    inherit(new, old.state_dict(), old, SHAPE)
+    norm = new.blocks[0].layers[1].norm
+    assert norm.running_mean.tolist() == norm.bias.tolist() == pytest.approx([0.398942] * 4)
+    assert (norm.weight**2).tolist() == (norm.running_var + norm.eps).tolist() == pytest.approx([0.340845] * 4)
+    x = torch.randn(200, *SHAPE, generator=torch.Generator().manual_seed(0))
+    assert differs_by(new.train(), old.train(), x) < 0.02
+
+
 # --- any child of any parent -----------------------------------------------------------------------------------------
 
 
