@@ -2,11 +2,12 @@
 
     python benchmarks/inheritance.py [--pairs N] [--epochs N] [--data digits mnist]
 
-Random parents of the package's own space are trained, and children of each morphism three times with the same settings
-and seeds: from scratch; with their parent's weights; and with those weights by name and position alone, which is what is
-left where the structure of a network cannot be followed. Counted are the epochs until the validation error is as small
-as that of the first at its last epoch, 0 if it is so before any training. Takes about five minutes on one core. Images of
-MNIST are read from the folder that DATA_PATH names, a part of them; without it the digits of scikit-learn are all.
+Random parents of the package's own space are trained, and children of each morphism three times with the same
+settings and seeds: from scratch; with their parent's weights; and with those weights by name and position alone, which
+is what is left where the structure of a network cannot be followed. Counted are the epochs until the validation error
+is as small as that of the first at its last epoch, 0 if it is so before any training. Takes about five minutes on one
+core. Images of MNIST are read from the folder that DATA_PATH names, a part of them; without it the digits of
+scikit-learn are all.
 """
 
 import os

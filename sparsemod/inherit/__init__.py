@@ -32,7 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsemod.errors import InputError
-from sparsemod.inherit.channels import PLACE, Channels, channel_of, channels
+from sparsemod.inherit.channels import Channels
+from sparsemod.inherit.following import follow
+from sparsemod.inherit.marks import PLACE, channel_of
 from sparsemod.inherit.matching import Match, beginning, match
 from sparsemod.inherit.writing import fill, fill_by_channels, neutral, overlap, pass_on, vanish
 
@@ -91,7 +93,7 @@ def _kinship(
         _log.debug("the parent was trained in another shape than it was built in: weights are inherited by position")
         return None
     try:
-        ours, theirs = channels(network, input_shape), channels(parent, input_shape)
+        ours, theirs = follow(network, input_shape), follow(parent, input_shape)
     except (RuntimeError, ValueError, IndexError, InputError) as error:
         _log.debug("weights are inherited by position: %s", error)
         return None

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsemod.inherit.channels import PLACE, Channels, Tag, channel_of
+from sparsemod.inherit.channels import Channels, Tag
+from sparsemod.inherit.marks import PLACE, channel_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsemod.inherit.channels import PLACE, Layout, channel_of, grid, place_of
+from sparsemod.inherit.channels import Layout
+from sparsemod.inherit.marks import PLACE, channel_of, grid, place_of
 from sparsemod.inherit.matching import Match, resolved
 
 _VANISHING = 1e-8
