@@ -20,7 +20,9 @@ from sparsemod.inherit.marks import along, channel_of, repeats, spread
 _MOVES = {
     *("reshape", "view", "_unsafe_view", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "expand"),
     *("slice", "select", "split", "split_with_sizes", "unbind", "cat", "stack", "flip", "roll", "repeat"),
+    *("index", "index_select", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
 }
+_MIXING = {"mm", "bmm", "baddbmm", "matmul", "dot", "einsum", "sort", "topk", "gather", "scatter", "cumsum", "cumprod"}
 _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
@@ -62,7 +64,7 @@ def _step(walk: Walk, call: Call) -> None:
         _RULES[name](walk, call)
     elif "pool" in name or "upsample" in name:
         _spatial(walk, call)
-    elif "mm" in name or name in ("matmul", "dot"):
+    elif name in _MIXING:
         walk.lose(call.args)
     else:
         _each(walk, call)
@@ -74,9 +76,9 @@ def _step(walk: Walk, call: Call) -> None:
 def _convolution(walk: Walk, call: Call) -> None:
     x, weight, bias, *_, transposed, _, groups = call.args
     name = walk.names.get(id(weight))
-    if name is None or transposed:
+    if name is None or (transposed and groups > 1):
         return walk.lose(call.args)
-    inputs, outputs, kernel = walk.read(x, 1), len(weight), (None,) * (weight.dim() - 2)
+    inputs, outputs, kernel = walk.read(x, 1), call.output.shape[1], (None,) * (weight.dim() - 2)
     if inputs is not None and groups == outputs == len(inputs) > 1:
         walk.depthwise.add(name)
         written = inputs
@@ -85,7 +87,10 @@ def _convolution(walk: Walk, call: Call) -> None:
         if groups > 1 and inputs is not None:
             found = enumerate(channel_of(inputs).tolist())
             walk.tags += [(c, (name, "reads", i * groups // len(inputs))) for i, c in found if c >= 0]
-    walk.note(weight, Layout((written, inputs, *kernel), groups=groups))
+    if transposed:  # its weight is (I, O, *kernel)
+        walk.note(weight, Layout((inputs, written, *kernel), outputs=(1,)))
+    else:
+        walk.note(weight, Layout((written, inputs, *kernel), groups=groups))
     walk.note(bias, Layout((written,)))
     walk.write(call.output, name, written, 1)
 

@@ -23,7 +23,7 @@ def overlap(module: nn.Module, tensor: Tensor, source: Tensor) -> list[Tensor]:
 
     Kernels share the tap that sits on the output position; recurrent layers share units, gate by gate.
     """
-    gates = 4 if isinstance(module, nn.LSTM) else 3 if isinstance(module, nn.GRU) else 1
+    gates = 4 if isinstance(module, nn.LSTM | nn.LSTMCell) else 3 if isinstance(module, nn.GRU | nn.GRUCell) else 1
     index = []
     for axis, (size, old) in enumerate(zip(tensor.shape, source.shape, strict=True)):
         if axis == 0 and gates > 1:

@@ -108,6 +108,29 @@ class Branches(nn.Module):
         return self.head(y)
 
 
+class Shuffled(nn.Module):
+    """Grouped convolutions with their channels shuffled between them, an upsampling convolution, and an expansion that
+    is added to what it expands, normalized before."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        width, up, inside = sizes["width"], sizes["up"], sizes["inside"]
+        self.stem, self.first = nn.Conv2d(2, width, 1), nn.Conv2d(width, width, 3, padding=1, groups=2)
+        self.second = nn.Conv2d(width, width, 1, groups=2)
+        self.up = nn.ConvTranspose2d(width, up, 2, stride=2)
+        self.norm, self.expand, self.project = nn.BatchNorm2d(up), nn.Conv2d(up, inside, 1), nn.Conv2d(inside, up, 1)
+        self.gate = nn.Linear(up, 2 * up)
+        self.head = nn.Linear(up, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.channel_shuffle(F.relu(self.first(F.relu(self.stem(x)))), 2)
+        one, other = x.chunk(2, 1)
+        x = self.up(F.relu(self.second(torch.cat([one, F.gelu(other)], 1))))
+        x = x + self.project(F.leaky_relu(self.expand(F.relu(self.norm(x)))))
+        value, gate = self.gate(x.amax((2, 3))).chunk(2, 1)
+        return self.head(value * torch.sigmoid(gate))
+
+
 # --- of vectors, and over one axis -----------------------------------------------------------------------------------
 
 
@@ -176,6 +199,7 @@ FAMILIES = {
         (2, 7, 6),
         {"width": 2},
     ),
+    "shuffled": Family(Shuffled, {"width": (4, 12), "up": (1, 6), "inside": (1, 6)}, (2, 4, 5), {"width": 4}),
     "perceptron": Family(Perceptron, {"first": (1, 12), "second": (1, 12), "more": (0, 2)}, (7,), {}),
     "waves": Family(Waves, {"first": (2, 9), "second": (1, 9), "kernel": (1, 5)}, (3, 12), {}),
     "lstm": Family(lambda sizes: Recurrent(nn.LSTM, sizes, False, False), _RECURRENT, (5, 4), {}),

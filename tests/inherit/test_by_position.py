@@ -156,3 +156,12 @@ def test_wider_recurrent_network_computes_what_its_parent_does(kind: type) -> No
     assert torch.allclose(child(x), parent(x), atol=1e-6)
     assert child.embedding.weight[:, 3:].all()
     inherit(Reads(2, 3), parent.state_dict())
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.LSTMCell, 4), (nn.GRUCell, 3)])
+def test_recurrent_cell_keeps_its_gates_apart(cell: type, gates: int) -> None:
+    parent, child = cell(1, 2), cell(1, 3)
+    parent.weight_ih.data = torch.arange(2.0 * gates)[:, None]
+    inherit(nn.Sequential(child), nn.Sequential(parent).state_dict())
+    kept = child.weight_ih.reshape(gates, 3)[:, :2]
+    assert kept.flatten().tolist() == list(range(2 * gates))

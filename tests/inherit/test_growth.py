@@ -124,7 +124,8 @@ def test_grown_convolutional_network_computes_what_its_parent_does(name: str, gr
     ("name", "count"),
     both_sizes(
         [
-            ("branches", 180),
+            ("branches", 140),
+            ("shuffled", 40),
             ("perceptron", 80),
             ("waves", 80),
             ("lstm", 60),
