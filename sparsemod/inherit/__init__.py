@@ -89,7 +89,7 @@ def _kinship(
     network: nn.Module, parent: nn.Module, weights: Mapping[str, Tensor], input_shape: Sequence[int]
 ) -> _Kinship | None:
     shapes = {name: tensor.shape for name, tensor in parent.state_dict().items()}
-    if any(name in weights and weights[name].shape != shape for name, shape in shapes.items()):
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
         _log.debug("the parent was trained in another shape than it was built in: weights are inherited by position")
         return None
     try:
