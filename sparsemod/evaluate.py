@@ -58,6 +58,7 @@ def evaluate(
     candidate: Candidate,
     config: Config,
     weights: Weights | None = None,
+    parent: Parameters | None = None,
     bars: Mapping[int, float] = MappingProxyType({}),
 ) -> Outcome:
     """Scores a candidate; whatever goes wrong becomes a trial with its reason.
@@ -66,6 +67,8 @@ def evaluate(
         candidate: What to evaluate.
         config: Of the study.
         weights: Of the parent, for a child of a morphism.
+        parent: Parameters of the parent. Its structure says which weights belong together; without them weights are
+            inherited by their position alone.
         bars: Errors above which the candidate is given up, by the epochs after which it is measured.
     """
     torch.set_num_threads(1)  # workers share the cores; two threads each were seen to be 100 times slower

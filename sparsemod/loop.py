@@ -319,11 +319,14 @@ class _Search:
 
     def _submit(self, candidate: Candidate) -> None:
         trains = problem_of(self._config).objective is None
-        weights = self._record.weights(candidate.parent) if trains and candidate.parent is not None else None
+        weights, parent = None, None
+        if trains and candidate.parent is not None:
+            weights = self._record.weights(candidate.parent)
+            parent = self._study[candidate.parent].candidate.parameters
         bars = self._bars(candidate) if trains else {}
         self._tell(message="", running=len(self._running) + 1)
         try:
-            future = self._executor.submit(evaluate, candidate, self._config, weights, bars)
+            future = self._executor.submit(evaluate, candidate, self._config, weights, parent, bars)
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)

@@ -170,6 +170,20 @@ def test_child_starts_with_the_function_of_its_parent(change: Mapping[str, Value
     assert torch.allclose(grown, network(PARAMETERS, parent.weights)(x), atol=1e-5)
 
 
+def test_structure_of_the_parent_tells_what_a_new_skip_starts_as() -> None:
+    """From 1 to 1 channel it is the identity, from 1 to 3 a convolution. Without a skip before, it adds nothing."""
+    untrained = configured(replace(TINY, train=nothing), quant_scheme="none")
+    for skip in (True, False):
+        parent = candidate(b1_l1_filters=1, b1_skip=skip, epochs=8)
+        child = candidate(1, b1_l1_filters=3, b1_skip=True)
+        old = evaluate(parent, configured(quant_scheme="none", pruning=False)).weights
+        new = evaluate(child, untrained, old, parent.parameters).weights
+        assert old is not None and new is not None
+        x = torch.cat([x for x, _ in DATA.validation.batches(100)])
+        grown, expected = network(child.parameters, new)(x), network(parent.parameters, old)(x)
+        assert torch.allclose(grown, expected, atol=1e-5)
+
+
 def test_without_a_parent_the_child_starts_from_nothing() -> None:
     untrained = configured(replace(TINY, train=nothing), quant_scheme="none")
     assert evaluate(candidate(1), untrained).trial.score["error"] > 0.3

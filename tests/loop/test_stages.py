@@ -9,10 +9,10 @@ import pytest
 import torch
 from problems.searches import FORMULA, TINY, origins, results, searched
 
-from sparsemod.config import from_keywords
+from sparsemod.config import Config, from_keywords
 from sparsemod.cost.screen import Screen
 from sparsemod.errors import InputError
-from sparsemod.evaluate import data_of, measure
+from sparsemod.evaluate import Outcome, data_of, evaluate, measure
 from sparsemod.graph import run
 from sparsemod.problem import load
 from sparsemod.results import load as load_study
@@ -201,6 +201,23 @@ def test_child_starts_from_the_weights_of_its_parent(tmp_path: Path) -> None:
     parent, fresh = seen[child.parent], seen[1 - child.parent]
     assert all(torch.equal(seen[2][name], parent[name]) for name in parent)
     assert any(fresh[name].shape != parent[name].shape or not torch.equal(fresh[name], parent[name]) for name in fresh)
+
+
+def test_child_is_sent_the_weights_and_parameters_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[int, tuple[Any, ...]] = {}
+
+    def spy(candidate: Candidate, config: Config, *of_parent: Any) -> Outcome:
+        sent[candidate.number] = of_parent
+        return evaluate(candidate, config, *of_parent)
+
+    monkeypatch.setattr("sparsemod.loop.evaluate", spy)
+    study = searched(tmp_path, problem=load(TINY), objectives=2, r1=2, r2=0, r3=1)
+    assert sent[0] == sent[1] == (None, None)
+    weights, parameters = sent[2]
+    assert parameters == study[study[2].candidate.parent].candidate.parameters
+    assert "head.classifier.weight" in weights
 
 
 def test_problem_may_have_builder_and_objective_without_data(tmp_path: Path) -> None:
