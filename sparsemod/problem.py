@@ -66,8 +66,8 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It is
-            called for each part of a training: before channels are removed, after that, and for quantization-aware
+        train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It
+            is called for each part of a training: before channels are removed, after that, and for quantization-aware
             training.
         teacher: `teacher(data)` gives a trained network, loaded or trained on `data.train`, once per process; what is
             built learns from its scores, too (`[TRAIN] distillation`). It gets the inputs that a candidate gets. A

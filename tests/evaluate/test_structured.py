@@ -136,3 +136,31 @@ def test_forward_that_fixes_its_widths_fails_with_the_reason() -> None:
         trial = evaluate(candidate(prune_channels=0.5), configured(problem)).trial
         assert trial.status == "failed"
         assert trial.reason.startswith("prune_channels = 0.5 removes channels, and the forward of the network does not")
+
+
+def test_network_that_is_trained_on_keeps_its_channels() -> None:
+    """They are removed once: a second time would take others away, and put new ones in their place."""
+    first = evaluate(candidate(epochs=3, **RESIDUAL), configured())
+    assert first.weights is not None
+    idle = replace(TINY, train=lambda *_: None)
+    longer = replace(candidate(1, epochs=2, **RESIDUAL), parent=0)
+    again = evaluate(longer, configured(idle), first.weights, first.trial.candidate.parameters)
+    assert again.weights is not None
+    assert all(torch.equal(tensor, again.weights[name]) for name, tensor in first.weights.items())
+    assert again.trial.score["macs"] == first.trial.score["macs"]
+
+
+def test_child_of_a_network_without_some_channels_computes_the_same() -> None:
+    first = evaluate(candidate(epochs=3, **RESIDUAL), configured())
+    assert first.weights is not None
+    idle = replace(TINY, train=lambda *_: None)
+    wider = candidate(1, epochs=1, **{**RESIDUAL, "b1_l1_filters": 16, "prune_channels": 0.0})
+    child = evaluate(wider, configured(idle), first.weights, first.trial.candidate.parameters)
+    assert (child.trial.status, child.trial.reason) == ("complete", "")
+    assert child.trial.score["macs"] > first.trial.score["macs"]
+    assert child.trial.score["error"] == pytest.approx(first.trial.score["error"], abs=0.05)  # but for other scales
+
+
+def test_rungs_before_the_removal_are_left_out() -> None:
+    trial = evaluate(candidate(epochs=6, prune_channels=0.5), configured(), bars={1: 1.0, 2: 1.0, 4: 1.0}).trial
+    assert list(trial.curve) == [4]

@@ -1,4 +1,4 @@
-"""One candidate, straight down the page: build, screen, inherit, train and prune, quantize, score.
+"""One candidate, straight down the page: screen, build, inherit, train and prune, quantize, score.
 
 `evaluate` is one pure function: it opens no file and changes nothing but the caches of its process. Every random number
 follows from the seed of the study and the number of the candidate.
@@ -8,31 +8,31 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from sparsemod.compress.prune import PruningRamp
-from sparsemod.compress.qat import settling
 from sparsemod.compress.quantize import lower
-from sparsemod.compress.remove import epochs_before_removal, remove_channels
+from sparsemod.compress.remove import remove_channels
 from sparsemod.config import Config
 from sparsemod.cost import cost
-from sparsemod.cost.screen import Screen, channel_share, over_limits, target_pattern, target_sparsity
-from sparsemod.data import Collate, Data, Split, Tokens
+from sparsemod.cost.screen import Screen, channel_share, over_limits
+from sparsemod.data import Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
+from sparsemod.evaluate.given import data_of, problem_of
+from sparsemod.evaluate.learning import GivenUp, Learning, learner, training_parameters
 from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
 from sparsemod.objectives import is_number
-from sparsemod.problem import TRAINING_DEFAULTS, Problem, load
+from sparsemod.problem import Problem
 from sparsemod.space import Parameters
 from sparsemod.study import Candidate, Score, Trial
-from sparsemod.train import AfterStep, Diverged, error, train
+from sparsemod.train import Diverged, error
 
 Weights = Mapping[str, Tensor]
 
@@ -83,11 +83,11 @@ def evaluate(
         problem = problem_of(config)
         if problem.objective is not None:
             return Outcome(ended("complete", _checked(_own_score(problem, candidate), problem, config)))
-        score, trained, graph = _score(problem, candidate, config, weights, bars, curve)
+        score, trained, graph = _score(problem, candidate, config, weights, parent, bars, curve)
         return Outcome(ended("complete", score), trained, graph)
     except Infeasible as reason:
         return Outcome(ended("infeasible", reason=str(reason)))
-    except _GivenUp as reason:
+    except GivenUp as reason:
         return Outcome(ended("stopped", reason=str(reason)))
     except (Diverged, InputError) as reason:
         return Outcome(ended("failed", reason=str(reason)))
@@ -114,33 +114,34 @@ def _score(
     candidate: Candidate,
     config: Config,
     weights: Weights | None,
+    parent: Parameters | None,
     bars: Mapping[int, float],
     curve: dict[int, float],
 ) -> tuple[Score, Weights, Graph]:
     assert problem.build is not None
     data = data_of(problem)
-    parameters = {**TRAINING_DEFAULTS, **_training(config), **candidate.parameters}
     screen = Screen(problem, config, data.input_shape, data.num_classes)
     misfit = screen.misfit(candidate.parameters)
     if misfit:
         raise Infeasible(misfit)
 
-    learn = _learn(problem, parameters)
-    seed = random_seed(config.train.seed, candidate.number)
+    parameters = training_parameters(candidate.parameters, config)
+    learn, seed = learner(problem, parameters), random_seed(config.train.seed, candidate.number)
+    trained_on = parent == candidate.parameters  # the very network, for more epochs: its channels are removed already
+    before = None if parent is None else _network(problem, parent, data, config, narrowed=True)
     torch.manual_seed(seed)
-    network = problem.build(candidate.parameters, data.input_shape, data.num_classes)
+    network = _network(problem, candidate.parameters, data, config, narrowed=trained_on)
     if reads_tokens(network):
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
-        inherit(network, weights)
+        inherit(network, weights, before, data.input_shape)
     collate = _collate(problem, candidate)
     rng = torch.Generator().manual_seed(seed)
-    rungs = _Rungs(network, data.validation, collate, candidate.epochs, bars, curve)
-    _train(network, learn, data, parameters, rungs, config.train.pruning, rng, collate)
+    learning = Learning(learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve)
+    learning.train(network, narrowed=trained_on)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    qat_epochs = int(parameters.get("qat_epochs", config.train.qat_epochs))
-    tune = _tuning(learn, data, parameters, qat_epochs, rng, collate)
+    tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
@@ -152,103 +153,20 @@ def _score(
     return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
 
 
-class _GivenUp(Exception):
-    """Another candidate is cheaper and better."""
-
-
-@dataclass(frozen=True)
-class _Rungs:
-    """Measures a network at some epochs of its training, and gives it up above a bar.
-
-    Attributes:
-        network: As it is now; its training goes on as if nothing had been.
-        split: To validate on.
-        collate: Joins samples to a batch.
-        epochs: Of the whole training.
-        bars: Errors above which to give up, by epochs.
-        curve: Errors by epochs; grows.
-    """
-
-    network: nn.Module
-    split: Split
-    collate: Collate | None
-    epochs: int
-    bars: Mapping[int, float]
-    curve: dict[int, float]
-
-    def after(self, ramp: PruningRamp, before: int = 0) -> AfterStep:
-        """Hook of the training that goes on after the first `before` epochs."""
-
-        def after_step(step: int, steps: int) -> None:
-            ramp(step, steps)
-            for epoch, bar in self.bars.items():
-                if epoch > before and step == round(steps * (epoch - before) / (self.epochs - before)):
-                    self.curve[epoch] = self._error()
-                    if self.curve[epoch] > bar:
-                        raise _GivenUp(
-                            f"given up after {epoch} of {self.epochs} epochs: its error was {self.curve[epoch]:.4g}, "
-                            f"and {bar:.4g} would not do, as a network that costs no more in any objective was far "
-                            "better by then"
-                        )
-
-        return after_step
-
-    def _error(self) -> float:
-        """Of the float network."""
-        modes = [(part, part.training) for part in self.network.modules()]
-        self.network.eval()
-        found = error(self.network, self.split, self.collate)
-        for part, mode in modes:
-            part.training = mode
-        return found
-
-
-def _train(
-    network: nn.Module,
-    learn: Callable[..., None],
-    data: Data,
-    parameters: Parameters,
-    rungs: _Rungs,
-    pruning: bool,
-    rng: torch.Generator,
-    collate: Collate | None,
-) -> None:
-    """All epochs; some of them before channels are removed, the others while weights become zero.
-
-    The first part has no rungs: those of the second are held against networks without their channels.
-    """
-    share = channel_share(parameters) if pruning else 0.0
-    before = epochs_before_removal(rungs.epochs) if share else 0
-    if before:
-        learn(network, data.train, parameters, before, rng, PruningRamp(network, 0.0), collate)
+def _network(problem: Problem, parameters: Parameters, data: Data, config: Config, narrowed: bool) -> nn.Module:
+    """As it is built, or in the shape that its training leaves it in."""
+    assert problem.build is not None
+    network = problem.build(parameters, data.input_shape, data.num_classes)
+    share = channel_share(parameters) if narrowed and config.train.pruning else 0.0
     if share:
         remove_channels(network, data.input_shape, share)
-    zeros = (target_sparsity(parameters), target_pattern(parameters)) if pruning else (0.0, None)
-    after_step = rungs.after(PruningRamp(network, *zeros), before)
-    learn(network, data.train, parameters, rungs.epochs - before, rng, after_step, collate)
+    return network
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:
     """Costs of a finished network under the configured cost model."""
     model = cost if not config.device.cost else locate(config.device.cost, config.folder)
     return dict(model(graph, config.target()))
-
-
-def _training(config: Config) -> Parameters:
-    """Training parameters that are keys of the configuration; a search space may hold them instead."""
-    keys = config.train
-    return {
-        "learning_schedule": keys.schedule,
-        "label_smoothing": keys.label_smoothing,
-        "distillation": keys.distillation,
-    }
-
-
-def _learn(problem: Problem, parameters: Parameters) -> Callable[..., None]:
-    """What trains a network: the problem's own, or ours with the teacher."""
-    if problem.train is not None or problem.teacher is None or float(parameters["distillation"]) == 0:
-        return problem.train or train
-    return functools.partial(train, teacher=teacher_of(problem))
 
 
 def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
@@ -261,21 +179,6 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
         if len(batches) == _CALIBRATION_BATCHES:
             break
     return batches
-
-
-def _tuning(
-    learn: Callable[..., None],
-    data: Data,
-    parameters: Parameters,
-    epochs: int,
-    rng: torch.Generator,
-    collate: Collate | None,
-) -> Callable[[nn.Module], None] | None:
-    """Quantization-aware training at a tenth of the learning rate; None if there are no epochs for it."""
-    if epochs == 0:
-        return None
-    slower = {**parameters, "learning_rate": float(parameters["learning_rate"]) / 10}
-    return lambda network: learn(network, data.train, slower, epochs, rng, settling(network), collate)
 
 
 def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
@@ -308,33 +211,3 @@ def _checked(score: Score, problem: Problem, config: Config) -> Score:
 def random_seed(seed: int, number: int) -> int:
     """Seed of one candidate's random numbers."""
     return (seed * 1_000_003 + number * 7_919 + 12_345) % 2**31
-
-
-def problem_of(config: Config) -> Problem:
-    """The problem a configuration names."""
-    problem = config.problem.problem
-    if not problem:
-        raise InputError("[PROBLEM] problem is not set; it names what to search, such as problem.py:problem")
-    return load(problem, config.folder) if isinstance(problem, str) else problem
-
-
-@functools.lru_cache(maxsize=2)
-def data_of(problem: Problem) -> Data:
-    """The data of a problem, loaded once per process."""
-    assert problem.load_data is not None
-    return problem.load_data()
-
-
-@functools.lru_cache(maxsize=2)
-def teacher_of(problem: Problem) -> nn.Module:
-    """The teacher of a problem, loaded or trained once per process; seeded, so that all processes train the same.
-
-    Raises:
-        InputError: It is no network.
-    """
-    assert problem.teacher is not None
-    torch.manual_seed(0)
-    teacher = problem.teacher(data_of(problem))
-    if not isinstance(teacher, nn.Module):
-        raise InputError(f"teacher returns a {type(teacher).__name__}; it must return a trained torch.nn.Module")
-    return teacher.eval()

@@ -1,0 +1,41 @@
+"""What the user brings: the problem, and its data and teacher, loaded once per process."""
+
+import functools
+
+import torch
+from torch import nn
+
+from sparsemod.config import Config
+from sparsemod.data import Data
+from sparsemod.errors import InputError
+from sparsemod.problem import Problem, load
+
+
+def problem_of(config: Config) -> Problem:
+    """The problem a configuration names."""
+    problem = config.problem.problem
+    if not problem:
+        raise InputError("[PROBLEM] problem is not set; it names what to search, such as problem.py:problem")
+    return load(problem, config.folder) if isinstance(problem, str) else problem
+
+
+@functools.lru_cache(maxsize=2)
+def data_of(problem: Problem) -> Data:
+    """The data of a problem, loaded once per process."""
+    assert problem.load_data is not None
+    return problem.load_data()
+
+
+@functools.lru_cache(maxsize=2)
+def teacher_of(problem: Problem) -> nn.Module:
+    """The teacher of a problem, loaded or trained once per process; seeded, so that all processes train the same.
+
+    Raises:
+        InputError: It is no network.
+    """
+    assert problem.teacher is not None
+    torch.manual_seed(0)
+    teacher = problem.teacher(data_of(problem))
+    if not isinstance(teacher, nn.Module):
+        raise InputError(f"teacher returns a {type(teacher).__name__}; it must return a trained torch.nn.Module")
+    return teacher.eval()
