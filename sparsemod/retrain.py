@@ -30,17 +30,8 @@ def test(config: Config) -> list[Trial]:
     folder = config.test_folder()
     study = load(folder)
     chosen = [study[config.test.arm]] if config.test.arm >= 0 else study.pareto_front()
-    problem = problem_of(config)
-    data = data_of(problem)
-    if data.test is None:
-        raise InputError("the data of this problem has no test set; `load_data` must return one to test on")
-    held_out = Data(joined(data.train, data.validation), data.test, None, data.input_shape, data.num_classes)
-    # The one of the search: what validates here is the test set, and a teacher may look at what validates.
-    teacher = problem.teacher and (lambda _: teacher_of(problem))
-    settings = replace(
-        config,
-        train=replace(config.train, quant_scheme=config.test.quant_scheme, pruning=config.test.pruning),
-        problem=ProblemSection(replace(problem, load_data=lambda: held_out, teacher=teacher)),
+    settings = on_the_test_set(
+        replace(config, train=replace(config.train, quant_scheme=config.test.quant_scheme, pruning=config.test.pruning))
     )
     trials = []
     for found in chosen:
@@ -52,3 +43,19 @@ def test(config: Config) -> list[Trial]:
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for its own
+
+
+def on_the_test_set(config: Config) -> Config:
+    """A configuration under which `evaluate` trains on all but the test set, and validates on that.
+
+    Raises:
+        InputError: The data has no test set.
+    """
+    problem = problem_of(config)
+    data = data_of(problem)
+    if data.test is None:
+        raise InputError("the data of this problem has no test set; `load_data` must return one to test on")
+    held_out = Data(joined(data.train, data.validation), data.test, None, data.input_shape, data.num_classes)
+    # The one of the search: what validates here is the test set, and a teacher may look at what validates.
+    teacher = problem.teacher and (lambda _: teacher_of(problem))
+    return replace(config, problem=ProblemSection(replace(problem, load_data=lambda: held_out, teacher=teacher)))
