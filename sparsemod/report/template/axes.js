@@ -1,0 +1,77 @@
+// How every plot looks: colours of the theme, axes with units, and zeros on logarithmic scales.
+
+function layout(changes = {}) {
+  const axis = { gridcolor: colour("--line"), linecolor: colour("--faint"), zeroline: false, automargin: true };
+  const { xaxis, yaxis, ...rest } = changes;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--text"), size: 13, family: "system-ui, sans-serif" },
+    margin: { l: narrow() ? 50 : 70, r: 16, t: 16, b: 50 },
+    hoverlabel: { align: "left", bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    ...rest,
+    xaxis: { ...axis, ...xaxis },
+    yaxis: { ...axis, ...yaxis },
+  };
+}
+
+function draw(id, traces, changes = {}, config = {}) {
+  const place = byId(id);
+  place.classList.remove("empty");
+  return Plotly.react(place, traces, layout(changes), {
+    displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...config,
+  });
+}
+
+// Instead of a plot: why there is none.
+function noPlot(id, text) {
+  const place = byId(id);
+  if (place.data) Plotly.purge(place);
+  place.classList.add("empty");
+  place.replaceChildren(element("p", { class: "note" }, text));
+}
+
+// Good values stand out from the background in both themes, bad ones fade into it.
+const scale = () => ({ colorscale: "Cividis", reversescale: dark() });
+
+const positive = (list) => list.filter((value) => typeof value === "number" && value > 0);
+
+// Whether a logarithmic scale shows more: all values above zero, over more than a factor of twenty.
+function spreads(list) {
+  const known = list.filter((value) => typeof value === "number");
+  return known.length > 1 && Math.min(...known) > 0 && Math.max(...known) > 20 * Math.min(...known);
+}
+
+// Values for a logarithmic axis; zero stands at half the smallest other value.
+function placed(list, logarithmic) {
+  if (!logarithmic) return list;
+  const least = Math.min(...positive(list)) / 2;
+  return list.map((value) => (typeof value === "number" && value <= 0 ? least : value));
+}
+
+const isLog = (key, list) => (key in state ? state[key] === "1" : spreads(list)) && positive(list).length > 0;
+
+// The steps below and left of which no point lies, as a line: the front as two axes show it.
+function steps(points) {
+  const kept = [];
+  for (const point of [...points].sort((a, b) => a[0] - b[0] || a[1] - b[1]))
+    if (!kept.length || point[1] < kept.at(-1)[1]) kept.push(point);
+  return { x: kept.map((point) => point[0]), y: kept.map((point) => point[1]) };
+}
+
+// A dashed line where a hard limit lies, and room for it if it is not far away.
+function limitLine(axis, each, logarithmic, list) {
+  const known = list.filter((value) => typeof value === "number");
+  if (each.limit === undefined || !known.length || (!logarithmic && each.limit > 4 * Math.max(...known))) return null;
+  const across = axis === "x" ? "y" : "x";
+  const text = `limit ${number(each.limit, each.unit)}${each.unit && each.unit !== "share" ? " " + each.unit : ""}`;
+  const line = { color: colour("--faint"), dash: "dash", width: 1.5 };
+  return {
+    shape: { type: "line", [`${axis}0`]: each.limit, [`${axis}1`]: each.limit, [`${across}0`]: 0, [`${across}1`]: 1,
+      [`${across}ref`]: "paper", line },
+    label: { [axis]: logarithmic ? Math.log10(each.limit) : each.limit, [across]: 1, [`${across}ref`]: "paper", text,
+      showarrow: false, ...(axis === "x" ? { xanchor: "right", yanchor: "top", textangle: -90 } : { xanchor: "right", yanchor: "bottom" }),
+      font: { color: colour("--faint"), size: 12 } },
+    point: each.limit,
+  };
+}
