@@ -14,7 +14,7 @@ from sparsemod.study import Trial
 
 _FEWEST = 20
 """Completed trials below which a forest says nothing."""
-_TREES, _REPEATS, _FOLDS = 30, 3, 3
+_TREES, _REPEATS, _FOLDS = 30, 2, 3
 _INACTIVE = -1.0
 
 

@@ -58,8 +58,8 @@ def _page(source: Source, trial: Trial, device: Device, validation: Validation |
         page["float_error"] = trial.score["float_error"]
     try:
         graph = source.study.load_model(trial.number)
-    except InputError as error:
-        return page | {"missing": f"Its layers are not known: {error}"}
+    except InputError:
+        return page | {"missing": "Its layers are not known: its model was not kept."}
     page |= {"layers": layers(graph, device), "memory": memory_map(graph)}
     if validation is None:
         return page

@@ -61,7 +61,7 @@ def _device(source: Source) -> str:
     core = f"{device.core}, " if device.core else ""
     return (
         f"{device.name} ({core}{device.clock_hz / 1e6:g} MHz, {device.flash_bytes:,} bytes of flash, "
-        f"{device.ram_bytes:,} bytes of RAM; cycles: {device.basis})"
+        f"{device.ram_bytes:,} bytes of RAM; cycles per MAC: {device.basis})"
     )
 
 
@@ -75,7 +75,7 @@ def _budget(study: Study) -> str:
     if not study.trials:
         return "no trial has ended yet"
     counts = Counter((trial.candidate.origin, trial.candidate.epochs) for trial in study.trials)
-    stages = ", ".join(f"{count:,} of {origin} for {epochs} epochs" for (origin, epochs), count in counts.items())
+    stages = ", ".join(f"{count:,} by {origin} ({epochs} epochs each)" for (origin, epochs), count in counts.items())
     elapsed = max(trial.elapsed for trial in study.trials)
     return f"{len(study.trials):,} trials in {duration(elapsed)}: {stages}"
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,13 +64,17 @@ class Tab:
 
     def wait(self, condition: str) -> None:
         """Waits until an expression is true, at most 30 seconds."""
-        script = (
-            "new Promise((done, late) => { const end = Date.now() + 30000; const look = () => { let ok = false;"
-            f" try {{ ok = Boolean({condition}); }} catch (error) {{ }}"
-            " if (ok) done(true); else if (Date.now() > end) late(new Error('waited in vain')); else setTimeout(look, 50); };"
-            " look(); })"
-        )
-        self.run(script)
+        deadline = time.monotonic() + 30
+        while not self._holds(condition):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not true within 30 s: {condition}")
+            time.sleep(0.05)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except RuntimeError:  # the page that was asked is gone, or the next one has no such element yet
+            return False
 
     def run(self, script: str) -> Any:
         """The value of an expression."""
@@ -103,9 +108,7 @@ class Tab:
 
     def _mouse(self, kind: str, at: tuple[float, float], buttons: int = 0) -> None:
         button = "none" if kind == "mouseMoved" else "left"
-        self.ask(
-            "Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button=button, buttons=buttons, clickCount=1
-        )
+        self.ask("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button=button, buttons=buttons, clickCount=1)
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -136,14 +139,11 @@ def browser() -> Iterator[Tab]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         theirs, ours = os.pipe()
         answers, told = os.pipe()
-
-        def connect() -> None:
-            os.dup2(theirs, 3)
-            os.dup2(told, 4)
-
+        # It reads commands from 3 and writes answers to 4; bash puts them there, through places above both.
+        shell = 'exec 8<&"$0" 9>&"$1"; exec 3<&8 4>&9; shift; exec "$@"'
         process = subprocess.Popen(
-            [CHROMIUM, *_ARGUMENTS, f"--user-data-dir={profile}"],
-            preexec_fn=connect, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ["bash", "-c", shell, str(theirs), str(told), CHROMIUM, *_ARGUMENTS, f"--user-data-dir={profile}"],
+            pass_fds=(theirs, told), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(theirs)
         os.close(told)

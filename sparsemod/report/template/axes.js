@@ -9,17 +9,22 @@ function layout(changes = {}) {
     margin: { l: narrow() ? 50 : 70, r: 16, t: 16, b: 50 },
     hoverlabel: { align: "left", bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--text") },
     ...rest,
     xaxis: { ...axis, ...xaxis },
     yaxis: { ...axis, ...yaxis },
   };
 }
 
-function draw(id, traces, changes = {}, config = {}) {
+// Nothing leaves the page: Plotly's button that sends a chart to a server is not among those offered.
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+
+function draw(id, traces, changes = {}, { zoom = false } = {}) {
   const place = byId(id);
   place.classList.remove("empty");
+  if (!place.data) place.replaceChildren();
   return Plotly.react(place, traces, layout(changes), {
-    displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...config,
+    displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: BUTTONS, displayModeBar: zoom && !narrow(),
   });
 }
 
@@ -50,6 +55,16 @@ function placed(list, logarithmic) {
 }
 
 const isLog = (key, list) => (key in state ? state[key] === "1" : spreads(list)) && positive(list).length > 0;
+
+// A logarithmic axis with whole labels at 1, 2 and 5, or at powers of ten alone over many of them; or a linear one.
+function axis(title, logarithmic, list) {
+  if (!logarithmic) return { title: { text: title }, type: "linear" };
+  const known = positive(list), [low, high] = [Math.min(...known), Math.max(...known)];
+  const digits = high / low > (narrow() ? 50 : 1000) ? [1] : [1, 2, 5], ticks = [];
+  for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.log10(high) + 1; power++)
+    for (const digit of digits) ticks.push(Number(`${digit}e${power}`));
+  return { title: { text: title }, type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map((tick) => number(tick)) };
+}
 
 // The steps below and left of which no point lies, as a line: the front as two axes show it.
 function steps(points) {

@@ -18,7 +18,7 @@ function drawComparison() {
   draw("compare-growth", traces, { xaxis: { title: { text: "trials that have ended" } }, yaxis: { title: { text: "hypervolume (share)" }, rangemode: "tozero" } });
   const best = found.objectives.map((name) => column(name, report.studies[0]) || { name, title: name, unit: "" });
   show("compare-table", plainTable(["study", "device", "trials", "time", "on the front", "hypervolume", ...best.map((each) => `smallest ${axisTitle(each)}`), "choices"],
-    found.rows.map((row) => [row.name, row.device, row.trials, row.time, row.front, row.hypervolume.toFixed(4), ...best.map((each) => number(row.best[each.name], each.unit)),
+    found.rows.map((row) => [row.name, row.device, number(row.trials), row.time, row.front, row.hypervolume.toFixed(4), ...best.map((each) => number(row.best[each.name], each.unit)),
       Object.entries(row.picks).map(([why, which]) => `${why} ${which}`).join(", ")]), [2, 4, 5, ...best.map((_, i) => i + 6)]));
   const point = best.map((each) => `${each.title} ${number(found.reference[each.name], each.unit)}`).join(", ");
   byId("compare-note").textContent = `All hypervolumes are shares of one box, between zero and the largest reference values of the studies: ${point}. ` +
@@ -44,6 +44,8 @@ function drawFronts() {
   });
   const edges = traces.map((trace, place) => ({ type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false, ...steps(trace.x.map((value, i) => [value, trace.y[i]])),
     line: { shape: "hv", width: 1.5, color: PALETTE[place % PALETTE.length], dash: ["solid", "dash", "dot", "dashdot"][place % 4] } }));
-  draw("compare-front", [...edges, ...traces], { xaxis: { title: { text: axisTitle(shared.find((each) => each.name === x)) }, type: logx ? "log" : "linear" },
-    yaxis: { title: { text: axisTitle(shared.find((each) => each.name === y)) }, type: logy ? "log" : "linear" } });
+  draw("compare-front", [...edges, ...traces], {
+    xaxis: axis(axisTitle(shared.find((each) => each.name === x)), logx, all(x)),
+    yaxis: axis(axisTitle(shared.find((each) => each.name === y)), logy, all(y)),
+  }, { zoom: true });
 }

@@ -29,13 +29,13 @@ function frontControls() {
 }
 
 function drawFront() {
-  if (!figures().length) return noPlot("front-plot", "No trial has been completed yet.");
+  if (!completed().length) return noPlot("front-plot", "No trial has been completed yet.");
   frontControls();
   const axes = frontAxes(), status = values("status"), origin = values("stage");
   const [logx, logy] = [isLog("logx", values(axes.x)), isLog("logy", values(axes.y))];
   const [xs, ys] = [placed(values(axes.x), logx), placed(values(axes.y), logy)];
   const shades = state.colour && column(state.colour) ? values(state.colour) : null;
-  const rows = status.map((_, row) => row).filter((row) => typeof xs[row] === "number" && typeof ys[row] === "number");
+  const rows = completed().filter((row) => typeof xs[row] === "number" && typeof ys[row] === "number");
   const traces = [];
   stages().forEach((stage, place) => {
     for (const onFront of [false, true]) {
@@ -78,10 +78,10 @@ function drawn(axes, traces, limits, { logx, logy, shades }) {
       marker: { opacity: 0 }, hoverinfo: "skip", showlegend: false });
   const bar = shades ? { coloraxis: { ...scale(), colorbar: { title: { text: axisTitle(column(state.colour)), side: "right" }, thickness: 12 } } } : {};
   draw("front-plot", traces, {
-    xaxis: { title: { text: axisTitle(column(axes.x)) }, type: logx ? "log" : "linear" },
-    yaxis: { title: { text: axisTitle(column(axes.y)) }, type: logy ? "log" : "linear" },
+    xaxis: axis(axisTitle(column(axes.x)), logx, [...values(axes.x), ...beyondX]),
+    yaxis: axis(axisTitle(column(axes.y)), logy, [...values(axes.y), ...beyondY]),
     shapes: limits.map((each) => each.shape), annotations: limits.map((each) => each.label), ...bar,
-  });
+  }, { zoom: true });
   const place = byId("front-plot");
   place.removeAllListeners("plotly_click");
   place.on("plotly_click", (event) => openNetwork(event.points[0].customdata));

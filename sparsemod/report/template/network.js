@@ -111,7 +111,8 @@ function drawConfusion(page) {
   const counts = page.confusion, names = counts.map((_, k) => String(k)), many = counts.length > 20;
   byId("confusion-plot").style.maxWidth = "640px";
   draw("confusion-plot", [{ type: "heatmap", z: counts.map((row) => row.map((count) => Math.log10(count + 1))), x: names, y: names,
-    text: counts, texttemplate: many ? "" : "%{text}", hovertemplate: "class %{y} taken for %{x}: %{text}<extra></extra>", showscale: false, ...scale(), reversescale: !dark() }],
+    text: counts, texttemplate: many ? "" : "%{text}", hovertemplate: "class %{y} taken for %{x}: %{text}<extra></extra>", showscale: false,
+    colorscale: [[0, colour("--card")], [1, PALETTE[0]]] }],
     { xaxis: { title: { text: "found class" }, type: "category" }, yaxis: { title: { text: "true class" }, type: "category", autorange: "reversed" } });
 }
 

@@ -62,6 +62,7 @@ function number(value, unit = "") {
 
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const completed = (of = study()) => values("status", of).map((_, row) => row).filter((row) => ["front", "dominated", "over a limit"].includes(values("status", of)[row]));
 const stages = (of = study()) => [...new Set(of.growth.stage)];
 
 // A table of texts; cells of `numeric` columns stand to the right.
@@ -69,5 +70,5 @@ function plainTable(titles, rows, numeric = []) {
   const side = (place) => (numeric.includes(place) ? { class: "number" } : {});
   return element("table", {},
     element("thead", {}, element("tr", {}, ...titles.map((title, i) => element("th", { scope: "col", ...side(i) }, title)))),
-    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell, i) => element("td", side(i), cell))))));
+    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell, i) => element("td", String(cell).length > 40 ? { class: "wide" } : side(i), cell))))));
 }

@@ -21,7 +21,7 @@ function dimension(name, rows) {
     return withMissing(label, raw.map((value) => (value === null ? null : options.indexOf(String(value)))), options.map((_, i) => i),
       options.map((option) => ({ true: "yes", false: "no" }[option] || option)));
   }
-  const logarithmic = column(name).log ? positive(known).length === known.length : spreads(known);
+  const logarithmic = column(name).kind === "parameter" ? column(name).log && positive(known).length === known.length : spreads(known);
   const list = logarithmic ? raw.map((value) => (value === null ? null : Math.log10(value))) : raw;
   const ticks = niceTicks(Math.min(...known), Math.max(...known), logarithmic);
   return withMissing(label, list, ticks.map((tick) => (logarithmic ? Math.log10(tick) : tick)), ticks.map((tick) => number(tick)));
@@ -39,9 +39,11 @@ function withMissing(label, list, tickvals, ticktext) {
 function niceTicks(low, high, logarithmic) {
   if (low === high) return [low];
   if (!logarithmic) {
-    const whole = Number.isInteger(low) && Number.isInteger(high) && high - low <= 6;
-    const count = whole ? high - low : 4;
-    return [...Array(count + 1).keys()].map((i) => low + (i * (high - low)) / count);
+    const whole = Number.isInteger(low) && Number.isInteger(high);
+    const step = whole ? Math.ceil((high - low) / 4) : (high - low) / 4;
+    const ticks = [];
+    for (let tick = low; tick < high - step / 4; tick += step) ticks.push(tick);
+    return [...ticks, high];
   }
   const inside = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
@@ -52,7 +54,7 @@ function niceTicks(low, high, logarithmic) {
 
 function drawParallel() {
   brushed = null;
-  const rows = values("status").map((status, row) => [status, row]).filter(([status]) => ["front", "dominated", "over a limit"].includes(status)).map(([, row]) => row);
+  const rows = completed();
   if (!rows.length) return noPlot("parallel-plot", "No trial has been completed yet.");
   const names = parallelNames();
   parallelControls(names);
@@ -62,7 +64,7 @@ function drawParallel() {
   const line = { color: rows.map((row) => (logarithmic ? Math.log10(shades[row]) : shades[row])), ...scale() };
   byId("parallel-plot").style.minWidth = `${names.length * 92}px`;
   draw("parallel-plot", [{ type: "parcoords", line, dimensions: names.map((name) => dimension(name, rows)), labelangle: -18,
-    labelfont: { size: 12 }, tickfont: { size: 11 }, rangefont: { size: 1, color: "rgba(0,0,0,0)" } }], { margin: { l: 60, r: 60, t: 90, b: 20 } });
+    labelfont: { size: 12 }, tickfont: { size: 11 }, rangefont: { size: 1, color: "rgba(0,0,0,0)" } }], { margin: { l: 80, r: 60, t: 90, b: 20 } });
   const place = byId("parallel-plot");
   place.removeAllListeners("plotly_restyle");
   place.on("plotly_restyle", () => { brushed = kept(place.data[0].dimensions, rows); brushNote(rows.length); drawTable(); });

@@ -35,14 +35,14 @@ function drawGrowth() {
   for (const [id, xs, title] of [["growth-trials", growth.number.map((_, i) => i + 1), "trials that have ended"],
     ["growth-time", growth.elapsed.map((seconds) => seconds / per), `time of the search (${unit})`]])
     draw(id, growthTraces(growth, xs), { xaxis: { title: { text: title }, rangemode: "tozero" },
-      yaxis: { title: { text: "hypervolume (share)" }, rangemode: "tozero" }, shapes: stageLines(growth, xs) });
+      yaxis: { title: { text: "hypervolume (share)" }, rangemode: "tozero" }, shapes: stageLines(growth, xs) }, { zoom: true });
 }
 
 function drawStages() {
-  const rows = study().stages.map((each) => [each.stage, each.trials, each.epochs, each.complete, each.infeasible, each.failed,
+  const rows = study().stages.map((each) => [each.stage, number(each.trials), each.epochs, each.complete, each.infeasible, each.failed,
     (each.gain >= 0 ? "+" : "") + each.gain.toFixed(4), each.front, number(each.best_error), number(each.seconds)]);
   show("stages", plainTable(["stage", "trials", "epochs", "complete", "infeasible", "failed", "hypervolume gained", "on the front",
-    "smallest validation error", "evaluation (s, workers added)"], rows, [1, 2, 3, 4, 5, 6, 7, 8, 9]));
+    "best validation error", "evaluation (s)"], rows, [1, 2, 3, 4, 5, 6, 7, 8, 9]));
 }
 
 function drawImportance() {

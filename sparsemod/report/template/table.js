@@ -65,9 +65,9 @@ function drawTable() {
   show("table", element("table", {}, element("thead", {}, element("tr", {}, ...shown.map(header))),
     element("tbody", {}, ...visible.map((row) => element("tr", { class: status[row] === "front" ? "front" : "" },
       ...shown.map((each) => element("td", numericCell(each) ? { class: "number" } : {}, cell(each, row))))))));
-  byId("table-count").textContent = `${rows.length} of ${status.length} trials${brushed ? ", those inside the brushes" : ""}. Bold: on the front.`;
+  byId("table-count").textContent = `${number(rows.length)} of ${number(status.length)} trials${brushed ? ", those inside the brushes" : ""}. Bold: on the front.`;
   byId("more").hidden = visible.length === rows.length;
-  byId("more").textContent = `show all ${rows.length}`;
+  byId("more").textContent = `show all ${number(rows.length)}`;
   byId("more").onclick = () => { everything = true; drawTable(); };
 }
 
