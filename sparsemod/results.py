@@ -31,7 +31,7 @@ from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph
 from sparsemod.objectives import column
 from sparsemod.space import SearchSpace
-from sparsemod.study import Candidate, Study, Trial
+from sparsemod.study import Candidate, Study, Trial, picks
 
 T = TypeVar("T")
 
@@ -221,6 +221,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
         "reference": {column(name): value for name, value in study.reference_point().items()},
         "reference_basis": {column(name): basis for name, basis in study.reference_basis().items()},
         "hypervolume": study.hypervolume(),
+        "picks": {why: trial.number for why, trial in picks(study).items()},
         "front": [
             {
                 "number": trial.number,

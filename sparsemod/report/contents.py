@@ -26,7 +26,7 @@ def contents(source: Source, validation: Validation | str, *, quick: bool = Fals
     page: dict[str, Any] = {
         "name": source.name,
         "facts": facts(source, data),
-        "picks": choices(study),
+        "picks": choices(source),
         "objectives": [{"name": name, "title": title(name), "unit": unit(name)} for name in study.objectives],
         "limits": study.limits,
         "table": table(source),

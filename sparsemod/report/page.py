@@ -24,6 +24,7 @@ SCRIPTS = (
     "parallel.js",
     "progress.js",
     "table.js",
+    "layers.js",
     "network.js",
     "compare.js",
     "main.js",

@@ -31,10 +31,17 @@ def facts(source: Source, data: str) -> list[tuple[str, str]]:
     ]
 
 
-def choices(study: Study) -> list[dict[str, Any]]:
-    """The picks: why, number, and figures in words."""
+def choices(source: Source) -> list[dict[str, Any]]:
+    """The picks: why, number, and figures in words; with the test error where one was measured."""
+    study, tested = source.study, source.test_errors
     return [
-        {"why": why, "number": trial.number, "figures": in_words(study, trial)} for why, trial in picks(study).items()
+        {
+            "why": why,
+            "number": trial.number,
+            "figures": in_words(study, trial),
+            "test": quantity("error", tested[trial.number]) if trial.number in tested else "",
+        }
+        for why, trial in picks(study).items()
     ]
 
 

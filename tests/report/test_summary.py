@@ -26,14 +26,18 @@ def test_device_that_is_not_found_is_named(source: Source) -> None:
 def test_study_without_trials_has_facts_and_no_choices(source: Source) -> None:
     empty = replace(source, study=Study(("error",)))
     assert dict(facts(empty, ""))["budget"] == "no trial has ended yet"
-    assert choices(empty.study) == []
+    assert choices(empty) == []
 
 
 def test_choices_are_told_with_units(source: Source) -> None:
-    first = choices(source.study)[0]
-    assert first == {
-        "why": "most accurate that fits", "number": 1, "figures": "validation error 0.3, model size 400 bytes",
-    }  # fmt: skip
+    first = choices(source)[0]
+    assert (first["why"], first["number"]) == ("most accurate that fits", 1)
+    assert (first["figures"], first["test"]) == ("validation error 0.3, model size 400 bytes", "")
+
+
+def test_choices_have_their_test_error_beside_if_there_is_one(source: Source) -> None:
+    assert [choice["test"] for choice in choices(replace(source, test_errors={1: 0.35}))] == ["0.35"] * 3
+    assert [choice["test"] for choice in choices(replace(source, test_errors={0: 0.35}))] == [""] * 3
 
 
 @pytest.mark.parametrize(

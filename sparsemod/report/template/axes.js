@@ -4,10 +4,16 @@ function layout(changes = {}) {
   const axis = { gridcolor: colour("--line"), linecolor: colour("--faint"), zeroline: false, automargin: true };
   const { xaxis, yaxis, ...rest } = changes;
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--text"), size: 13, family: "system-ui, sans-serif" },
     margin: { l: narrow() ? 50 : 70, r: 16, t: 16, b: 50 },
-    hoverlabel: { align: "left", bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } },
+    hoverlabel: {
+      align: "left",
+      bgcolor: colour("--card"),
+      bordercolor: colour("--line"),
+      font: { color: colour("--text") },
+    },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--text") },
     ...rest,
@@ -24,7 +30,11 @@ function draw(id, traces, changes = {}, { zoom = false } = {}) {
   place.classList.remove("empty");
   if (!place.data) place.replaceChildren();
   return Plotly.react(place, traces, layout(changes), {
-    displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: BUTTONS, displayModeBar: zoom && !narrow(),
+    displaylogo: false,
+    responsive: true,
+    plotlyServerURL: "",
+    modeBarButtons: BUTTONS,
+    displayModeBar: zoom && !narrow(),
   });
 }
 
@@ -33,7 +43,7 @@ function noPlot(id, text) {
   const place = byId(id);
   if (place.data) Plotly.purge(place);
   place.classList.add("empty");
-  place.replaceChildren(element("p", { class: "note" }, text));
+  place.replaceChildren(note(text));
 }
 
 // Good values stand out from the background in both themes, bad ones fade into it.
@@ -59,11 +69,18 @@ const isLog = (key, list) => (key in state ? state[key] === "1" : spreads(list))
 // A logarithmic axis with whole labels at 1, 2 and 5, or at powers of ten alone over many of them; or a linear one.
 function axis(title, logarithmic, list) {
   if (!logarithmic) return { title: { text: title }, type: "linear" };
-  const known = positive(list), [low, high] = [Math.min(...known), Math.max(...known)];
-  const digits = high / low > (narrow() ? 50 : 1000) ? [1] : [1, 2, 5], ticks = [];
+  const [low, high] = [Math.min(...positive(list)), Math.max(...positive(list))];
+  const digits = high / low > (narrow() ? 50 : 1000) ? [1] : [1, 2, 5];
+  const ticks = [];
   for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.log10(high) + 1; power++)
     for (const digit of digits) ticks.push(Number(`${digit}e${power}`));
-  return { title: { text: title }, type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map((tick) => number(tick)) };
+  return {
+    title: { text: title },
+    type: "log",
+    tickmode: "array",
+    tickvals: ticks,
+    ticktext: ticks.map((tick) => number(tick)),
+  };
 }
 
 // The steps below and left of which no point lies, as a line: the front as two axes show it.
@@ -74,19 +91,33 @@ function steps(points) {
   return { x: kept.map((point) => point[0]), y: kept.map((point) => point[1]) };
 }
 
-// A dashed line where a hard limit lies, and room for it if it is not far away.
+// A dashed line where a hard limit lies; null if there is none, or if it is so far away that the points would shrink.
 function limitLine(axis, each, logarithmic, list) {
   const known = list.filter((value) => typeof value === "number");
   if (each.limit === undefined || !known.length || (!logarithmic && each.limit > 4 * Math.max(...known))) return null;
   const across = axis === "x" ? "y" : "x";
-  const text = `limit ${number(each.limit, each.unit)}${each.unit && each.unit !== "share" ? " " + each.unit : ""}`;
-  const line = { color: colour("--faint"), dash: "dash", width: 1.5 };
+  const paper = { [`${across}ref`]: "paper" };
+  const turned = axis === "x" ? { yanchor: "top", textangle: -90 } : { yanchor: "bottom" };
   return {
-    shape: { type: "line", [`${axis}0`]: each.limit, [`${axis}1`]: each.limit, [`${across}0`]: 0, [`${across}1`]: 1,
-      [`${across}ref`]: "paper", line },
-    label: { [axis]: logarithmic ? Math.log10(each.limit) : each.limit, [across]: 1, [`${across}ref`]: "paper", text,
-      showarrow: false, ...(axis === "x" ? { xanchor: "right", yanchor: "top", textangle: -90 } : { xanchor: "right", yanchor: "bottom" }),
-      font: { color: colour("--faint"), size: 12 } },
-    point: each.limit,
+    at: each.limit,
+    shape: {
+      type: "line",
+      [`${axis}0`]: each.limit,
+      [`${axis}1`]: each.limit,
+      [`${across}0`]: 0,
+      [`${across}1`]: 1,
+      ...paper,
+      line: { color: colour("--faint"), dash: "dash", width: 1.5 },
+    },
+    label: {
+      [axis]: logarithmic ? Math.log10(each.limit) : each.limit,
+      [across]: 1,
+      ...paper,
+      text: `limit ${quantity(each.limit, each)}`,
+      showarrow: false,
+      xanchor: "right",
+      ...turned,
+      font: { color: colour("--faint"), size: 12 },
+    },
   };
 }

@@ -2,7 +2,10 @@
 
 async function unpack(id) {
   if (!("DecompressionStream" in window))
-    throw new Error("This browser cannot unpack the plots (it lacks DecompressionStream). Chrome and Edge can from version 80 on, Firefox from 113, Safari from 16.4. pareto.csv and trials.csv in the study's folder hold the same figures.");
+    throw new Error(
+      "This browser cannot unpack the plots (it lacks DecompressionStream). Chrome and Edge can from version 80 on, " +
+        "Firefox from 113, Safari from 16.4. pareto.csv and trials.csv in the study's folder hold the same figures.",
+    );
   const bytes = Uint8Array.from(atob(byId(id).textContent), (each) => each.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
@@ -13,8 +16,12 @@ function headings() {
     const title = section.dataset.title;
     section.prepend(element("h2", { tabindex: "-1" }, title));
     section.setAttribute("aria-label", title);
-    const go = () => { section.scrollIntoView(); section.querySelector("h2").focus({ preventScroll: true }); };
-    if (section.id !== "compare" || report.comparison) byId("contents").append(element("button", { type: "button", onclick: go }, title));
+    const go = () => {
+      section.scrollIntoView();
+      section.querySelector("h2").focus({ preventScroll: true });
+    };
+    if (section.id !== "compare" || report.comparison)
+      byId("contents").append(element("button", { type: "button", onclick: go }, title));
   }
 }
 
@@ -22,12 +29,28 @@ function drawSummary() {
   const of = study();
   byId("name").textContent = report.comparison ? report.studies.map((each) => each.name).join(", ") : of.name;
   byId("running").hidden = !report.running;
-  const cards = of.picks.map((pick) => element("div", { class: "card" }, element("h3", {}, pick.why),
-    element("p", {}, "network ", element("button", { type: "button", class: "link", onclick: () => openNetwork(pick.number) }, pick.number), `: ${pick.figures}`)));
-  show("picks", ...(cards.length ? cards : [element("p", { class: "note" }, of.growth.number.length ? "No completed trial is within all limits, so there is nothing to choose from." : "This study has no trials yet.")]));
+  const none = of.growth.number.length
+    ? "No completed trial is within all limits, so there is nothing to choose from."
+    : "This study has no trials yet.";
+  show("picks", ...(of.picks.length ? of.picks.map(card) : [note(none)]));
   show("facts", ...of.facts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
-  byId("kind-of-error").textContent = "All errors are validation errors: shares of wrong answers on the samples by which the search chose. They flatter what was chosen." +
-    (of.tested ? ` Test errors of ${of.tested} networks, measured once after they were trained again, stand beside them where they are labelled as such.` : " No network has been measured on the test set yet.");
+  const tested = `Test errors of ${of.tested} networks, trained again and measured once, stand beside them, labelled.`;
+  byId("kind-of-error").textContent = [
+    "All errors are validation errors: shares of wrong answers on the samples by which the search chose.",
+    "They flatter what was chosen.",
+    of.tested ? tested : "No network has been measured on the test set yet.",
+  ].join(" ");
+}
+
+function card(pick) {
+  const open = element(
+    "button",
+    { type: "button", class: "link", onclick: () => openNetwork(pick.number) },
+    pick.number,
+  );
+  const tested = pick.test ? `; test error ${pick.test}, after it was trained again` : "";
+  const text = element("p", {}, "network ", open, `: ${pick.figures}${tested}`);
+  return element("div", { class: "card" }, element("h3", {}, pick.why), text);
 }
 
 function drawStudy() {
@@ -47,9 +70,12 @@ function drawStudy() {
 function chooseStudy() {
   if (report.studies.length < 2) return;
   byId("study-choice").hidden = false;
-  byId("study").replaceChildren(...report.studies.map((each, i) => element("option", { value: i, selected: each === study() }, each.name)));
+  byId("study").replaceChildren(
+    ...report.studies.map((each, i) => element("option", { value: i, selected: each === study() }, each.name)),
+  );
   byId("study").onchange = () => {
-    for (const key of ["x", "y", "colour", "logx", "logy", "axes", "network", "status", "filter", "sort", "down"]) remember(key, "");
+    for (const key of ["x", "y", "colour", "logx", "logy", "axes", "network", "status", "filter", "sort", "down"])
+      remember(key, "");
     remember("study", byId("study").value);
     drawStudy();
   };
@@ -62,7 +88,10 @@ async function main() {
   const script = document.createElement("script");
   script.textContent = await unpack("plotly");
   document.head.append(script);
-  const all = () => { drawComparison(); drawStudy(); };
+  const all = () => {
+    drawComparison();
+    drawStudy();
+  };
   all();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
   document.documentElement.dataset.drawn = "yes";

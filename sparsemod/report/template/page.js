@@ -3,7 +3,7 @@
 
 const report = JSON.parse(document.getElementById("data").textContent);
 
-// Okabe and Ito: eight colours that people with any kind of colour blindness tell apart; yellow is too light for points.
+// Okabe and Ito: eight colours that people with any kind of colour blindness tell apart; yellow is too light here.
 const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"];
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "star", "cross"];
 
@@ -32,24 +32,43 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-function show(id, ...children) { byId(id).replaceChildren(...children); }
+function show(id, ...children) {
+  byId(id).replaceChildren(...children);
+}
 
 function select(label, key, options, chosen, changed) {
-  const box = element("select", { id: `choose-${key}`, onchange: () => { remember(key, box.value); changed(); } },
-    ...options.map(([value, text]) => element("option", { value, selected: value === String(chosen) }, text)));
+  const box = element(
+    "select",
+    {
+      id: `choose-${key}`,
+      onchange: () => {
+        remember(key, box.value);
+        changed();
+      },
+    },
+    ...options.map(([value, text]) => element("option", { value, selected: value === String(chosen) }, text)),
+  );
   return element("label", {}, label, box);
 }
 
 function check(label, key, chosen, changed) {
-  const box = element("input", { type: "checkbox", id: `choose-${key}`, checked: chosen,
-    onchange: () => { remember(key, box.checked ? "1" : "0"); changed(); } });
+  const box = element("input", {
+    type: "checkbox",
+    id: `choose-${key}`,
+    checked: chosen,
+    onchange: () => {
+      remember(key, box.checked ? "1" : "0");
+      changed();
+    },
+  });
   return element("label", {}, box, label);
 }
 
 const column = (name, of = study()) => of.table.columns.find((each) => each.name === name);
 const values = (name, of = study()) => of.table.values[name];
 const figures = (of = study()) => of.table.columns.filter((each) => each.kind === "figure");
-const isNumeric = (name, of = study()) => values(name, of).every((value) => value === null || typeof value === "number");
+const isNumeric = (name, of = study()) =>
+  values(name, of).every((value) => value === null || typeof value === "number");
 const axisTitle = (each) => each.title + (each.unit ? ` (${each.unit})` : "");
 
 function number(value, unit = "") {
@@ -60,15 +79,42 @@ function number(value, unit = "") {
   return String(Number(value.toPrecision(4)));
 }
 
+// A figure with its unit; that of an error, a share, is understood.
+function quantity(value, { unit }) {
+  return number(value, unit) + (unit && unit !== "share" ? ` ${unit}` : "");
+}
+
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const completed = (of = study()) => values("status", of).map((_, row) => row).filter((row) => ["front", "dominated", "over a limit"].includes(values("status", of)[row]));
+const completed = (of = study()) =>
+  values("status", of)
+    .map((_, row) => row)
+    .filter((row) => ["front", "dominated", "over a limit"].includes(values("status", of)[row]));
 const stages = (of = study()) => [...new Set(of.growth.stage)];
+
+const note = (text) => element("p", { class: "note" }, text);
 
 // A table of texts; cells of `numeric` columns stand to the right.
 function plainTable(titles, rows, numeric = []) {
   const side = (place) => (numeric.includes(place) ? { class: "number" } : {});
-  return element("table", {},
-    element("thead", {}, element("tr", {}, ...titles.map((title, i) => element("th", { scope: "col", ...side(i) }, title)))),
-    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell, i) => element("td", String(cell).length > 40 ? { class: "wide" } : side(i), cell))))));
+  return element(
+    "table",
+    {},
+    element(
+      "thead",
+      {},
+      element("tr", {}, ...titles.map((title, i) => element("th", { scope: "col", ...side(i) }, title))),
+    ),
+    element(
+      "tbody",
+      {},
+      ...rows.map((row) =>
+        element(
+          "tr",
+          {},
+          ...row.map((cell, i) => element("td", String(cell).length > 40 ? { class: "wide" } : side(i), cell)),
+        ),
+      ),
+    ),
+  );
 }
