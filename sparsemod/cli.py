@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="configuration of the search, if its problem is not found from the current folder; the confusion matrices "
-        "need its validation data",
+        "need its validation data, for at most ten seconds",
     )
     report.add_argument("--no-data", action="store_true", help="do not load the problem and its data")
     report.set_defaults(run=commands.report)

@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-from sparsemod.errors import InputError
 from sparsemod.loop import Progress
 from sparsemod.report.page import plotly, write
 from sparsemod.report.source import open_source
@@ -46,7 +45,7 @@ class Live:
         try:
             source = open_source(self._folder, progress.study)
             write([source], ["is described when the search has ended"], self.path, refresh=round(self._every))
-        except InputError as error:
-            self.failure = str(error)
+        except Exception as error:  # no fault of a page may end hours of search
+            self.failure = f"{type(error).__name__}: {error}"
         ended = time.monotonic()
         self._due = ended + max(self._every, (ended - started) / _SHARE)

@@ -16,7 +16,7 @@ from sparsemod.study import Study, Trial, picks
 
 _MOST = 40
 """Networks with a page of their own: what a reader may look through, and a second or two of work."""
-_SECONDS = 20.0
+_SECONDS = 10.0
 """For all confusion matrices together."""
 
 

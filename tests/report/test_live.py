@@ -40,4 +40,4 @@ def test_page_that_cannot_be_written_does_not_stop_the_search(tmp_path: Path) ->
     live = Live(tmp_path / "study")
     live.path.mkdir()
     live(PROGRESS)
-    assert "cannot be written" in live.failure
+    assert "report.html cannot be written" in live.failure

@@ -3,6 +3,7 @@ import gzip
 import json
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from sparsemod.errors import InputError
 from sparsemod.report import Source, contents, write
 from sparsemod.report.page import page, plotly
+from sparsemod.spaces import cnn
 from sparsemod.study import Candidate, Study, Trial
 
 
@@ -72,6 +74,23 @@ def test_thousand_trials_take_less_than_five_megabytes(source: Source, tmp_path:
         score = dict(zip(study.objectives, rng.random(4) * 1000, strict=True))
         study.add(Trial(Candidate(number, parameters, 5, "sobol"), "complete", score))
     assert write([replace(source, study=study)], ["none"], tmp_path / "page.html", refresh=1) < 5_000_000
+
+
+@pytest.mark.slow
+def test_thousand_trials_take_at_most_five_seconds(tmp_path: Path) -> None:
+    """Of processor time, with the parameters of the built-in space and a front of about a hundred networks."""
+    space = cnn.space()
+    rng = np.random.default_rng(0)
+    study = Study(("error", "model_size", "working_memory", "latency"))
+    for number in range(1000):
+        parameters = space.sample(rng)
+        size = float(parameters["b1_l1_filters"]) * 100 * (0.5 + rng.random())
+        score = {"error": min(0.9, 5 / size**0.5), "model_size": size, "working_memory": rng.random() * size}
+        trial = Trial(Candidate(number, parameters, 5, "sobol"), "complete", {**score, "latency": 1.0})
+        study.add(trial)
+    started = time.process_time()
+    write([Source("large", study, tmp_path, {"DEVICE.device": "rp2040"})], ["none"], tmp_path / "page.html")
+    assert time.process_time() - started < 5
 
 
 def test_missing_plotly_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

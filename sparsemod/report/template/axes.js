@@ -47,7 +47,11 @@ function noPlot(id, text) {
 }
 
 // Good values stand out from the background in both themes, bad ones fade into it.
-const scale = () => ({ colorscale: "Cividis", reversescale: dark() });
+// One hue that only grows lighter or darker reads the same with any kind of colour blindness.
+function scale() {
+  const shades = dark() ? ["#ffe39a", "#b98a2f", "#4a4f57"] : ["#00305f", "#5b9bc8", "#d3dae1"];
+  return { colorscale: shades.map((shade, i) => [i / 2, shade]) };
+}
 
 const positive = (list) => list.filter((value) => typeof value === "number" && value > 0);
 

@@ -72,8 +72,9 @@ const shadeTitle = () => (column(state.colour) ? axisTitle(column(state.colour))
 // Points by stage: symbols tell the stages apart, size and opacity the front from the rest.
 function pointsOf(view) {
   const [status, origin] = [values("status"), values("stage")];
-  return stages().flatMap((stage, place) =>
-    [false, true].map((onFront) => {
+  return stages().flatMap((stage, place) => {
+    const reached = view.rows.some((row) => origin[row] === stage && status[row] === "front");
+    return [false, true].map((onFront) => {
       const rows = view.rows.filter((row) => origin[row] === stage && (status[row] === "front") === onFront);
       const paint = view.shades
         ? { color: rows.map((row) => view.shades[row]), coloraxis: "coloraxis" }
@@ -84,17 +85,18 @@ function pointsOf(view) {
       return {
         type: "scatter",
         mode: "markers",
-        name: escaped(stage) + (onFront ? ", front" : ""),
+        name: escaped(stage),
+        legendgroup: stage,
         x: rows.map((row) => view.xs[row]),
         y: rows.map((row) => view.ys[row]),
         text: rows.map((row) => hoverText(row)),
         customdata: rows.map((row) => values("number")[row]),
         hovertemplate: "%{text}<extra></extra>",
         marker: { symbol: SYMBOLS[place % SYMBOLS.length], ...look, ...paint },
-        showlegend: rows.length > 0,
+        showlegend: rows.length > 0 && onFront === reached,
       };
-    }),
-  );
+    });
+  });
 }
 
 function edgeOf(view) {
