@@ -98,7 +98,10 @@ def search(options: argparse.Namespace) -> int:
     else:
         console.print(display.empty_front_line(study), highlight=False, soft_wrap=True)
     console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
-    console.print(f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
+    console.print(
+        f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False, soft_wrap=True
+    )
+    console.print(f"or look at everything in a browser: sparsemod report {folder}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -211,9 +214,9 @@ def report(options: argparse.Namespace) -> int:
 
 def _write_report(folders: list[Path], out: Path, config: Path | None, *, with_data: bool = True) -> str:
     """Writes a page, and says what was written."""
-    from sparsemod.report import load_validation, open_source, write
+    from sparsemod.report import load_validation, open_sources, write
 
-    sources = [open_source(folder) for folder in folders]
+    sources = open_sources(folders)
     validations: list[Validation | str] = []
     for folder in folders:
         try:

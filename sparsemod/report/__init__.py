@@ -9,7 +9,7 @@ together, `page` makes the file, and `live` renews it while a search runs.
 from sparsemod.report.contents import contents
 from sparsemod.report.live import Live
 from sparsemod.report.page import write
-from sparsemod.report.source import Source, open_source
+from sparsemod.report.source import Source, open_sources
 from sparsemod.report.validation import load_validation
 
-__all__ = ["Live", "Source", "contents", "load_validation", "open_source", "write"]
+__all__ = ["Live", "Source", "contents", "load_validation", "open_sources", "write"]

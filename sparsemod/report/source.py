@@ -1,7 +1,7 @@
 """What a page is made from: a study and what its folder says beside the trials."""
 
 import configparser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,6 +67,17 @@ def open_source(folder: Path, study: Study | None = None) -> Source:
         tuple(results.stops(folder)),
         results.test_errors(folder),
     )
+
+
+def open_sources(folders: Sequence[Path]) -> list[Source]:
+    """The studies in several folders, called by the whole path where two folders have the same name.
+
+    Raises:
+        InputError: One holds none, or its record is damaged.
+    """
+    sources = [open_source(folder) for folder in folders]
+    names = [source.name for source in sources]
+    return [replace(source, name=str(source.folder)) if names.count(source.name) > 1 else source for source in sources]
 
 
 def _problem(folder: Path) -> str:

@@ -6,7 +6,7 @@ import pytest
 from problems.records import HEADER, TRIALS
 from problems.searches import TINY, searched
 
-from sparsemod.report import Source, open_source
+from sparsemod.report import Source, open_sources
 from sparsemod.study import Study
 
 
@@ -29,4 +29,4 @@ def networks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(networks_folder: Path) -> Source:
-    return open_source(networks_folder)
+    return open_sources([networks_folder])[0]
