@@ -54,7 +54,7 @@ def write(
         InputError: Plotly is not installed, or the file cannot be written.
     """
     studies = [contents(*pair, quick=refresh > 0) for pair in zip(sources, validations, strict=True)]
-    data: dict[str, Any] = {"studies": studies, "running": refresh > 0}
+    data: dict[str, Any] = {"studies": studies, "refresh": refresh}
     if len(sources) > 1:
         data["comparison"] = comparison(sources)
     text = page(" and ".join(source.name for source in sources), data, refresh).encode()
@@ -77,7 +77,8 @@ def page(name: str, data: dict[str, Any], refresh: int = 0) -> str:
     """
     parts = {
         "title": html.escape(f"{name} - sparsemod report"),
-        "refresh": f'<meta http-equiv="refresh" content="{refresh}">' if refresh else "",
+        # Scripts renew the page themselves: to an address with a # a browser only scrolls.
+        "refresh": f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>' if refresh else "",
         "version": html.escape(__version__),
         "style": _template("page.css"),
         "scripts": "\n".join(_template(script) for script in SCRIPTS),

@@ -137,7 +137,7 @@ def test_chosen_axes_stay_in_the_address_when_another_is_chosen(tab: Tab, page: 
 
 def test_chosen_axes_survive_when_the_page_renews_itself(tab: Tab, made: Source, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write([made], ["none"], path, refresh=10)
+    write([made], ["none"], path, refresh=20)
     opened(tab, path, "#x=latency")
     first = tab.run("performance.timeOrigin")
     tab.wait(f"performance.timeOrigin !== {first} && document.documentElement.dataset.drawn === 'yes'")

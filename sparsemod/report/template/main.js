@@ -28,7 +28,7 @@ function headings() {
 function drawSummary() {
   const of = study();
   byId("name").textContent = report.comparison ? report.studies.map((each) => each.name).join(", ") : of.name;
-  byId("running").hidden = !report.running;
+  byId("running").hidden = !report.refresh;
   const none = of.growth.number.length
     ? "No completed trial is within all limits, so there is nothing to choose from."
     : "This study has no trials yet.";
@@ -82,6 +82,7 @@ function chooseStudy() {
 }
 
 async function main() {
+  if (report.refresh) setTimeout(() => location.reload(), 1000 * report.refresh);
   headings();
   chooseStudy();
   drawSummary();
