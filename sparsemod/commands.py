@@ -75,21 +75,24 @@ def search(options: argparse.Namespace) -> int:
         logging.getLogger("sparsemod").setLevel(logging.DEBUG)
     folder = settings.study_folder()
     console = display.console()
-    pages: Callable[[loop.Progress], None] = Live(folder) if options.report else lambda progress: None
+    live = Live(folder) if options.report else None
+    if live is not None:
+        console.print(f"open in a browser: {live.path}", highlight=False, soft_wrap=True)
     try:
         with _interrupts() as check, display.watching(console, debug) as draw:
 
             def watch(progress: loop.Progress) -> None:
                 check()
                 draw(progress)
-                pages(progress)
+                if live is not None:
+                    live(progress)
 
             study = loop.search(settings, watch=watch)
     except KeyboardInterrupt:
         print(f"\ninterrupted; every finished trial is in {folder}. To go on: sparsemod search {options.config}")
         return 130
     finally:
-        if options.report:
+        if live is not None:
             _last_page(folder, options.config)
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)

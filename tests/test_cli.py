@@ -194,7 +194,9 @@ def test_report_of_what_is_no_study_exits_2(folder, capsys):
 def test_search_with_a_report_leaves_a_page_that_rests(folder, capsys):
     main(["init", ".", "--kind", "custom"])
     assert main(["search", "config.cfg", *SMALL, "--set", "TRAIN.r2=0", "--set", "TRAIN.r3=0", "--report"]) == 0
-    assert "wrote results/custom/report.html" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "open in a browser: results/custom/report.html" in shown
+    assert "wrote results/custom/report.html" in shown
     text = Path("results/custom/report.html").read_text()
     assert 'http-equiv="refresh"' not in text and '"confusion"' in text
 

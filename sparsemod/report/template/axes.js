@@ -1,7 +1,14 @@
 // How every plot looks: colours of the theme, axes with units, and zeros on logarithmic scales.
 
 function layout(changes = {}) {
-  const axis = { gridcolor: colour("--line"), linecolor: colour("--faint"), zeroline: false, automargin: true };
+  const axis = {
+    gridcolor: colour("--line"),
+    linecolor: colour("--faint"),
+    zeroline: false,
+    automargin: true,
+    separatethousands: true,
+    exponentformat: "none",
+  };
   const { xaxis, yaxis, ...rest } = changes;
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
