@@ -36,6 +36,8 @@ function draw(id, traces, changes = {}, { zoom = false } = {}) {
   const place = byId(id);
   place.classList.remove("empty");
   if (!place.data) place.replaceChildren();
+  place.setAttribute("role", "figure");
+  place.setAttribute("aria-label", ["yaxis", "xaxis"].map((each) => changes[each]?.title?.text || "").join(" by "));
   return Plotly.react(place, traces, layout(changes), {
     displaylogo: false,
     responsive: true,

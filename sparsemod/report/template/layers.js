@@ -91,6 +91,11 @@ function drawBytes(page) {
   const names = rows.map((each) => escaped(shortened(each.name)));
   draw("bytes-plot", [bars], {
     xaxis: { title: { text: "flash (bytes)" } },
-    yaxis: { tickmode: "array", tickvals: rows.map((_, i) => i), ticktext: names },
+    yaxis: {
+      title: { text: narrow() ? "" : "layer" },
+      tickmode: "array",
+      tickvals: rows.map((_, i) => i),
+      ticktext: names,
+    },
   });
 }

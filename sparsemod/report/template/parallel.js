@@ -109,6 +109,7 @@ function drawParallel() {
     { margin: { l: 80, r: 60, t: 90, b: 20 } },
   );
   const place = byId("parallel-plot");
+  place.setAttribute("aria-label", "parallel coordinates; the filter of the table does the same by keyboard");
   place.removeAllListeners("plotly_restyle");
   place.on("plotly_restyle", () => {
     brushed = kept(place.data[0].dimensions, rows);
