@@ -92,7 +92,7 @@ function drawBytes(page) {
   draw("bytes-plot", [bars], {
     xaxis: { title: { text: "flash (bytes)" } },
     yaxis: {
-      title: { text: narrow() ? "" : "layer" },
+      title: { text: narrow() ? "" : "layer", standoff: 12 },
       tickmode: "array",
       tickvals: rows.map((_, i) => i),
       ticktext: names,

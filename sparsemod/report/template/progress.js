@@ -135,7 +135,7 @@ function drawImportance() {
             : "loss of explained variance (R²) when the parameter is shuffled",
         },
       },
-      yaxis: { title: { text: narrow() ? "" : "parameter" }, tickfont: { size: 12 } },
+      yaxis: { title: { text: narrow() ? "" : "parameter", standoff: 12 }, tickfont: { size: 12 } },
     },
   );
   const fit = (100 * found.fit).toFixed(0);
