@@ -19,6 +19,7 @@ Find neural networks that fit a microcontroller.
   sparsemod check my_search/config.cfg      find mistakes in seconds, before hours are spent
   sparsemod search my_search/config.cfg     search; run it again to go on where it stopped
   sparsemod pareto results/digits           look at what was found and pick a network
+  sparsemod report results/digits           the same and more as one HTML page, for a browser
   sparsemod export results/digits 12 --out net    write network 12 as C, and prove that it computes the same
   sparsemod export results/digits 12 --to onnx --out net.onnx    the same as ONNX
   sparsemod score net.py:Net --input 1x28x28      what each layer of a network of yours costs
@@ -94,12 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_configuration(search)
     search.add_argument("--debug", action="store_true", help="explain each choice and show full tracebacks")
+    search.add_argument(
+        "--report", action="store_true", help="keep report.html in the study's folder up to date; open it in a browser"
+    )
     search.set_defaults(run=commands.search)
 
     pareto = subparsers.add_parser(
         "pareto",
         help="show the front of a study and pick a network",
-        description="Prints the networks that no other network beats in everything. Limits narrow the choice: "
+        description="Prints the networks that no other network beats in everything, which to look at first, and a plot "
+        "of error and size. Limits narrow the choice: "
         "sparsemod pareto results/digits --max-model-size 8KB --max-latency 10ms --best error",
     )
     pareto.add_argument("study", type=Path, help="folder of the study, such as results/digits")
@@ -111,6 +116,29 @@ def _parser() -> argparse.ArgumentParser:
     pareto.add_argument("--best", metavar="OBJECTIVE", help="only the best in this objective, such as error")
     pareto.add_argument("--json", action="store_true", help="for programs: the front with all parameters")
     pareto.set_defaults(run=commands.pareto)
+
+    report = subparsers.add_parser(
+        "report",
+        help="write one HTML page about a study, or one that compares several",
+        description="Writes a page that needs no server and no network: choices in words, trade-offs, parameters and "
+        "their importance, hypervolume by trial and time, stages, every trial in a table, and for each network of the "
+        "front its layers, its memory step by step, its ancestry and what it gets wrong. With two or more studies it "
+        "compares them: sparsemod report results/digits results/wider. Needs plotly: pip install 'sparsemod[report]'.",
+    )
+    report.add_argument("study", type=Path, nargs="+", metavar="STUDY", help="folder, such as results/digits")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: STUDY/report.html; of several: comparison.html)"
+    )
+    report.add_argument("--open", action="store_true", help="open it in the browser")
+    report.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration of the search, if its problem is not found from the current folder; the confusion matrices "
+        "need its validation data, for at most ten seconds",
+    )
+    report.add_argument("--no-data", action="store_true", help="do not load the problem and its data")
+    report.set_defaults(run=commands.report)
 
     export = subparsers.add_parser(
         "export",

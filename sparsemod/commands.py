@@ -6,7 +6,9 @@ import json
 import logging
 import shutil
 import signal
+import sys
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sparsemod.device import Device
     from sparsemod.export.whole import Whole
     from sparsemod.graph import Graph
+    from sparsemod.report.validation import Validation
     from sparsemod.study import Study, Trial
 
 
@@ -62,6 +65,7 @@ def check(options: argparse.Namespace) -> int:
 def search(options: argparse.Namespace) -> int:
     """Searches, shows how it goes, and prints the front."""
     from sparsemod import config, display, loop, results
+    from sparsemod.report import Live
 
     settings = config.read(options.config, options.set)
     if not settings.default.train:
@@ -71,17 +75,25 @@ def search(options: argparse.Namespace) -> int:
         logging.getLogger("sparsemod").setLevel(logging.DEBUG)
     folder = settings.study_folder()
     console = display.console()
+    live = Live(folder) if options.report else None
+    if live is not None:
+        console.print(f"open in a browser: {live.path}", highlight=False, soft_wrap=True)
     try:
         with _interrupts() as check, display.watching(console, debug) as draw:
 
             def watch(progress: loop.Progress) -> None:
                 check()
                 draw(progress)
+                if live is not None:
+                    live(progress)
 
             study = loop.search(settings, watch=watch)
     except KeyboardInterrupt:
         print(f"\ninterrupted; every finished trial is in {folder}. To go on: sparsemod search {options.config}")
         return 130
+    finally:
+        if live is not None:
+            _last_page(folder, options.config)
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)
     if study.pareto_front():
@@ -89,8 +101,21 @@ def search(options: argparse.Namespace) -> int:
     else:
         console.print(display.empty_front_line(study), highlight=False, soft_wrap=True)
     console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
-    console.print(f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False)
+    console.print(
+        f"written to {folder}; pick a network with: sparsemod pareto {folder}", highlight=False, soft_wrap=True
+    )
+    console.print(f"or look at everything in a browser: sparsemod report {folder}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _last_page(folder: Path, config: Path) -> None:
+    """The page of a search that has ended, however it did; what is wrong with the page is not wrong with the search."""
+    if not (folder / "study.json").exists():
+        return
+    try:
+        print(_write_report([folder], folder / "report.html", config))
+    except InputError as error:
+        print(f"no report was written: {error}", file=sys.stderr)
 
 
 @contextmanager
@@ -147,7 +172,15 @@ def pareto(options: argparse.Namespace) -> int:
         return 1
     console = display.console()
     console.print(display.front_table(study, chosen))
-    console.print(f"\n{display.reference_line(study)}", highlight=False, soft_wrap=True)
+    for line in [
+        "",
+        *display.pick_lines(study),
+        "",
+        *display.front_plot(study, chosen),
+        "",
+        display.reference_line(study),
+    ]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -170,6 +203,31 @@ def _chosen(study: "Study", options: argparse.Namespace) -> "list[Trial]":
             f"--best {options.best}: is not an objective of the study; known: {', '.join(study.objectives)}"
         )
     return sorted(trials, key=lambda trial: trial.score[options.best])[:1]
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes the page of a study, or of several."""
+    folders: list[Path] = options.study
+    out = options.out or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html"))
+    print(_write_report(folders, out, options.config, with_data=not options.no_data))
+    if options.open:
+        webbrowser.open(out.resolve().as_uri())
+    return 0
+
+
+def _write_report(folders: list[Path], out: Path, config: Path | None, *, with_data: bool = True) -> str:
+    """Writes a page, and says what was written."""
+    from sparsemod.report import load_validation, open_sources, write
+
+    sources = open_sources(folders)
+    validations: list[Validation | str] = []
+    for folder in folders:
+        try:
+            validations.append(load_validation(folder, config) if with_data else "not loaded (--no-data)")
+        except InputError as error:
+            validations.append(f"not loaded: {error}")
+    size = write(sources, validations, out)
+    return f"wrote {out} ({size / 1e6:.1f} MB); open it in a browser"
 
 
 def export(options: argparse.Namespace) -> int:

@@ -14,9 +14,10 @@ from rich.table import Table
 from sparsemod.cost.layers import LayerCost
 from sparsemod.device import KINDS, Device
 from sparsemod.loop import Progress, Watch
-from sparsemod.objectives import quantity
+from sparsemod.objectives import column, quantity
 from sparsemod.space import Value
-from sparsemod.study import Study, Trial
+from sparsemod.study import Study, Trial, picks
+from sparsemod.textplot import Mark, scatter
 
 if TYPE_CHECKING:
     from sparsemod.export import Check
@@ -164,6 +165,29 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
         parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
         table.add_row(str(trial.number), *figures, *extra, str(trial.candidate.epochs), trial.candidate.origin + parent)
     return table
+
+
+def pick_lines(study: Study) -> list[str]:
+    """The networks to look at first, one line each: why, number and figures."""
+    found = picks(study)
+    width = max(map(len, found), default=0)
+    return [
+        f"{why:<{width}}  {trial.number:>4}: "
+        + ", ".join(f"{name} {quantity(name, trial.score[name])}" for name in study.objectives)
+        for why, trial in found.items()
+    ]
+
+
+def front_plot(study: Study, chosen: Sequence[Trial]) -> list[str]:
+    """Completed trials as dots, and those that were chosen as circles, over two objectives, as lines of text."""
+    if len(study.objectives) < 2:
+        return []
+    up, across = study.objectives[:2]
+    numbers = {trial.number for trial in chosen}
+    within = [trial for trial in study.completed() if study.obeys_limits(trial.score)]
+    within.sort(key=lambda trial: trial.number in numbers)  # what comes later is drawn over what was before
+    marks = [Mark(t.score[across], t.score[up], "o" if t.number in numbers else ".") for t in within]
+    return [*scatter(marks, column(across), column(up)), "o in the table, . another that fits"]
 
 
 def _told(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 [Zitzler1999] Multiobjective evolutionary algorithms: a comparative case study, IEEE TEC 3(4), 1999.
 [Fonseca2006] An improved dimension-sweep algorithm for the hypervolume indicator, CEC 2006.
+[Das1999] On characterizing the "knee" of the Pareto curve, Structural Optimization 18, 1999.
 """
 
 import moocore
@@ -53,3 +54,22 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     values = np.asarray(points, dtype=float).reshape(-1, len(scale)) / scale
     inside = values[(values < 1).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=np.ones(len(scale)))) if len(inside) else 0.0
+
+
+def knee(points: ArrayLike) -> int:
+    """Position of the point that gives up least in all objectives together; of equals the first.
+
+    Each objective is scaled to [0, 1] over the points; the knee has the smallest sum. With two objectives it is the
+    point that lies farthest below the straight line between the ends of the front [Das1999].
+
+    Args:
+        points: Objective values of a front, (T, M), at least one.
+
+    Example:
+        >>> knee([[0, 10], [1, 4], [5, 3], [10, 0]])  # sums 1, 0.5, 0.8, 1
+        1
+    """
+    values = np.asarray(points, dtype=float)
+    width = np.ptp(values, axis=0)
+    scaled = (values - values.min(axis=0)) / np.where(width > 0, width, 1.0)
+    return int(scaled.sum(axis=1).argmin())

@@ -31,7 +31,7 @@ from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph
 from sparsemod.objectives import column
 from sparsemod.space import SearchSpace
-from sparsemod.study import Candidate, Study, Trial
+from sparsemod.study import Candidate, Study, Trial, picks
 
 T = TypeVar("T")
 
@@ -197,6 +197,22 @@ def write_test(study: Study, trials: Sequence[Trial], folder: Path) -> None:
     _write(folder / "test.csv", _csv(rows))
 
 
+def test_errors(folder: str | Path) -> dict[int, float]:
+    """Errors on the test set by number, as `test.csv` has them; the mean where a network was tested several times."""
+    path = Path(folder) / "test.csv"
+    if not path.is_file():
+        return {}
+    found: dict[int, list[float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row.get("test_error"):
+                found.setdefault(int(row["number"]), []).append(float(row["test_error"]))
+    return {number: sum(errors) / len(errors) for number, errors in found.items()}
+
+
+test_errors.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for its own
+
+
 def front_as_json(study: Study) -> dict[str, Any]:
     """The front as plain data: what it is judged by and one entry per network."""
     return {
@@ -205,6 +221,7 @@ def front_as_json(study: Study) -> dict[str, Any]:
         "reference": {column(name): value for name, value in study.reference_point().items()},
         "reference_basis": {column(name): basis for name, basis in study.reference_basis().items()},
         "hypervolume": study.hypervolume(),
+        "picks": {why: trial.number for why, trial in picks(study).items()},
         "front": [
             {
                 "number": trial.number,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sparsemod.errors import InputError
 from sparsemod.objectives import column
-from sparsemod.pareto import hypervolume, non_dominated
+from sparsemod.pareto import hypervolume, knee, non_dominated
 from sparsemod.space import Parameters
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ returns. All objectives are minimised."""
 
 _TELLING = 10
 """Completed trials that tell what values an objective takes."""
+
+_POINT = 0.01
+"""One point of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -274,3 +277,27 @@ class Study:
         if self._models is None:
             raise InputError("this study lives in memory only and keeps no models")
         return self._models(number)
+
+
+def picks(study: Study) -> dict[str, Trial]:
+    """The networks of the front to look at first, by why: each answers a question that people ask of a front.
+
+    Returns:
+        "most accurate that fits"; "smallest within 1 point": the least model size of those whose error is at most 0.01
+        above that of the first; "knee": the one that gives up least in all objectives together. What an objective is
+        missing for is left out.
+    """
+    front = study.pareto_front()
+    if not front:
+        return {}
+    found = {}
+    if all("error" in trial.score for trial in front):
+        best = min(front, key=lambda trial: trial.score["error"])
+        found["most accurate that fits"] = best
+        if all("model_size" in trial.score for trial in front):
+            largest = best.score["error"] + _POINT + 1e-9  # 0.06 + 0.01 is less than 0.07
+            near = [trial for trial in front if trial.score["error"] <= largest]
+            found["smallest within 1 point"] = min(near, key=lambda trial: trial.score["model_size"])
+    if len(study.objectives) > 1:
+        found["knee"] = front[knee(study.values(front))]
+    return found

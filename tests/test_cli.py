@@ -59,7 +59,7 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("init", "check", "search", "pareto", "export", "verify", "score", "devices", "config"):
+    for command in ("init", "check", "search", "pareto", "report", "export", "verify", "score", "devices", "config"):
         assert command in text
     assert "2 bad input" in text
 
@@ -155,6 +155,61 @@ def test_pareto_prints_a_table_with_units(study, capsys):
     assert main(["pareto", str(study[0])]) == 0
     text = capsys.readouterr().out
     assert "working memory" in text and "(bytes)" in text and "(ms)" in text
+
+
+def test_pareto_names_the_choices_and_draws_the_front(study, capsys):
+    assert main(["pareto", str(study[0])]) == 0
+    text = capsys.readouterr().out
+    assert "most accurate that fits" in text and "smallest within 1 point" in text and "knee" in text
+    assert "o in the table" in text
+
+
+def test_report_is_written_into_the_study(study, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    page = study[0] / "report.html"
+    assert main(["report", str(study[0]), "--config", str(study[1]), "--open"]) == 0
+    assert f"wrote {page} (" in capsys.readouterr().out
+    assert opened == [page.resolve().as_uri()]
+    assert '"confusion"' in page.read_text()
+
+
+def test_report_without_data_leaves_out_what_needs_it(study, capsys):
+    page = study[0] / "small.html"
+    assert main(["report", str(study[0]), "--no-data", "--out", str(page)]) == 0
+    assert '"confusion"' not in page.read_text() and "not loaded (--no-data)" in page.read_text()
+
+
+def test_report_of_two_studies_compares_them(study, folder, capsys):
+    assert main(["report", str(study[0]), str(study[0]), "--no-data"]) == 0
+    assert "wrote comparison.html" in capsys.readouterr().out
+    assert '"comparison"' in Path("comparison.html").read_text()
+
+
+def test_report_of_what_is_no_study_exits_2(folder, capsys):
+    assert main(["report", "lost"]) == 2
+    assert "lost holds no study (no study.json); `sparsemod search` makes one" in capsys.readouterr().err
+
+
+def test_search_with_a_report_leaves_a_page_that_rests(folder, capsys):
+    main(["init", ".", "--kind", "custom"])
+    assert main(["search", "config.cfg", *SMALL, "--set", "TRAIN.r2=0", "--set", "TRAIN.r3=0", "--report"]) == 0
+    shown = capsys.readouterr().out
+    assert "open in a browser: results/custom/report.html" in shown
+    assert "wrote results/custom/report.html" in shown
+    text = Path("results/custom/report.html").read_text()
+    assert 'http-equiv="refresh"' not in text and '"confusion"' in text
+
+
+def test_search_that_fails_leaves_a_page_of_what_failed(folder, capsys):
+    Path("mine.py").write_text(
+        "from sparsemod import Int, Problem, SearchSpace\n"
+        "def objective(candidate):\n    raise KeyError('oops')\n"
+        "problem = Problem(SearchSpace({'a': Int(1, 99)}), objective=objective)\n"
+    )
+    Path("config.cfg").write_text("[PROBLEM]\nproblem = mine.py:problem\n[TRAIN]\nobjectives = 1\n")
+    assert main(["search", "config.cfg", "--report"]) == 1
+    assert "KeyError: 'oops'" in Path("results/study/report.html").read_text()
 
 
 def test_pareto_as_json_is_what_the_file_holds(study, capsys):

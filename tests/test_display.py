@@ -10,7 +10,9 @@ from sparsemod.display import (
     check_table,
     comparison_table,
     empty_front_line,
+    front_plot,
     front_table,
+    pick_lines,
     reference_line,
     watching,
 )
@@ -165,3 +167,24 @@ def test_empty_front_is_explained():
     assert empty_front_line(study) == (
         "none of the 1 completed trials is within all limits: heat at most 3, smallest found 9"
     )
+
+
+def test_picks_are_told_with_units(study):
+    assert pick_lines(study)[:2] == [
+        "most accurate that fits     0: error 0.25, model_size 1,234 bytes",
+        "smallest within 1 point     0: error 0.25, model_size 1,234 bytes",
+    ]
+
+
+def test_plot_shows_what_was_chosen_among_what_fits(study):
+    study.add(trial(2, error=0.6, model_size=900.0))
+    study.add(trial(3, error=0.1, model_size=9000.0))  # over the limit
+    lines = front_plot(study, study.pareto_front())
+    assert lines[0].strip() == "error" and "model_size_bytes" in lines[-2]
+    text = "".join(lines[1:-3])
+    assert (text.count("o"), text.count(".") - text.count("0.")) == (2, 1)
+    assert lines[-1] == "o in the table, . another that fits"
+
+
+def test_one_objective_needs_no_plot(study):
+    assert front_plot(Study(["error"]), []) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsemod.pareto import hypervolume, non_dominated
+from sparsemod.pareto import hypervolume, knee, non_dominated
 
 
 def rows(low: float = -5, high: float = 5, whole: bool = True) -> st.SearchStrategy[list[list[float]]]:
@@ -115,3 +115,20 @@ def test_hypervolume_does_not_depend_on_units(points: list[list[float]], factor:
     ones = np.ones(len(points[0]))
     share = hypervolume(points, ones)
     assert hypervolume(np.asarray(points) * factor, ones * factor) == pytest.approx(share, abs=1e-9)
+
+
+def test_knee_is_the_point_farthest_below_the_line_between_the_ends() -> None:
+    assert knee([[0, 10], [4, 4], [1, 3], [10, 0]]) == 2
+
+
+def test_knee_does_not_depend_on_units() -> None:
+    assert knee([[0, 10_000], [4, 4_000], [1, 3_000], [10, 0]]) == 2
+
+
+def test_knee_of_one_point_or_of_equal_ones_is_the_first() -> None:
+    assert knee([[3, 5]]) == 0
+    assert knee([[3, 5], [3, 5]]) == 0
+
+
+def test_knee_ignores_an_objective_that_does_not_vary() -> None:
+    assert knee([[0, 7, 10], [1, 7, 3], [10, 7, 0]]) == 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsemod.errors import InputError
-from sparsemod.study import Candidate, Study, Trial
+from sparsemod.study import Candidate, Study, Trial, picks
 
 REFERENCE = {"error": 1.0, "model_size": 100.0}
 
@@ -253,3 +253,29 @@ def test_models_come_from_where_the_study_was_told() -> None:
 
 def test_representation_counts_trials_and_front() -> None:
     assert repr(study_of((0.5, 10), (0.6, 20))) == "<Study of 2 trials on error, model_size; 1 on the front>"
+
+
+def test_picks_are_the_best_the_smallest_near_it_and_the_knee() -> None:
+    found = picks(study_of((0.06, 90), (0.065, 60), (0.07, 50), (0.08, 20), (0.5, 10)))
+    assert {why: trial.number for why, trial in found.items()} == {
+        "most accurate that fits": 0, "smallest within 1 point": 2, "knee": 3,
+    }  # fmt: skip
+
+
+def test_picks_obey_the_limits() -> None:
+    found = picks(study_of((0.1, 90), (0.2, 50), limits={"model_size": 60.0}))
+    assert {trial.number for trial in found.values()} == {1}
+
+
+def test_empty_front_has_no_picks() -> None:
+    assert picks(study_of()) == {}
+    assert picks(study_of((0.1, 90), limits={"model_size": 60.0})) == {}
+
+
+def test_picks_ask_only_what_was_measured() -> None:
+    study = Study(("heat", "price"))
+    study.add(complete(0, heat=1.0, price=2.0))
+    assert list(picks(study)) == ["knee"]
+    alone = Study(("error",))
+    alone.add(complete(0, error=0.5))
+    assert list(picks(alone)) == ["most accurate that fits"]
