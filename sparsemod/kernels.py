@@ -4,7 +4,7 @@ Both hold where channels lie last in memory, compute the same but for rounding, 
 (`benchmarks/training.py` says what they are worth).
 
 - A 1 x 1 convolution of a single channel, such as a skip connection around the first block, is computed as a linear
-  layer of every pixel. As a convolution it took longer than all others together.
+  layer of every pixel. As a convolution it could take longer than all others together.
 - Batch norm takes one pixel at a time and eight channels of it at once, so five channels cost more than sixteen. Here
   several pixels side by side count as one of several times the channels, whose statistics are joined in the end.
 
