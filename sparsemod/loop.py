@@ -271,14 +271,15 @@ class _Search:
         """All stages, one after the other."""
         self._executor = open_executor(self._config)
         try:
+            over = False
             for position, stage in enumerate(self._stages):
+                if over and not isinstance(stage.sampler, Finish):
+                    continue
                 self._stage = position
                 self._tell(message=f"stage {position + 1} of {len(self._stages)}: {stage.title}")
                 reason, over = self._run_stage(stage)
                 self._record.stop(f"{stage.title}: {reason}", self.elapsed)
                 self._tell(message=f"{stage.title}: {reason}")
-                if over:
-                    break
         except BaseException:
             abandon(self._executor)
             raise
@@ -377,12 +378,19 @@ class _Search:
                 f"{train.max_failures} candidates in a row failed, so the search stops; the last one said\n"
                 f"{recent[-1].reason.rstrip()}"
             )
-        if train.time_limit and self.elapsed >= train.time_limit:
+        if train.time_limit and self.elapsed + self._seconds_to_finish(stage) >= train.time_limit:
             return f"time limit of {train.time_limit:g} s reached", True
         best = min((trial.score.get("error", 1.0) for trial in study.pareto_front()), default=1.0)
-        if train.min_error and best <= train.min_error:
+        if train.min_error and best <= train.min_error and stage.candidates is not None:
             return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
         return self._stagnation(stage), False
+
+    def _seconds_to_finish(self, stage: Stage) -> float:
+        """Time to keep for the finish while other stages run."""
+        last = self._stages[-1]
+        if stage is last or not isinstance(last.sampler, Finish):
+            return 0.0
+        return last.sampler.seconds(self._study) / workers(self._config)
 
     def _stagnation(self, stage: Stage) -> str:
         """Whether the hypervolume had all but stopped growing by the last trial of a stage.

@@ -58,8 +58,9 @@ def stages(study: Study, curve: Mapping[str, list[Any]]) -> list[dict[str, Any]]
                 "trials": len(own),
                 "complete": sum(trial.status == "complete" for trial in own),
                 "infeasible": sum(trial.status == "infeasible" for trial in own),
+                "stopped": sum(trial.status == "stopped" for trial in own),
                 "failed": sum(trial.status == "failed" for trial in own),
-                "epochs": _range([trial.candidate.epochs for trial in own]),
+                "epochs": number_range([trial.candidate.epochs for trial in own]),
                 "gain": round(gain, 6),
                 "front": sum(trial.candidate.origin == origin for trial in front),
                 "best_error": _best(study, own),
@@ -75,6 +76,7 @@ def _best(study: Study, trials: list[Trial]) -> float | None:
     return min((score["error"] for score in within if "error" in score), default=None)
 
 
-def _range(values: list[int]) -> str:
+def number_range(values: list[int]) -> str:
+    """Smallest and largest, or the one that all are."""
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"

@@ -1,10 +1,10 @@
 """A study in words: what was searched, within which limits, with how much work, and what to look at first."""
 
-from collections import Counter
 from typing import Any
 
 from sparsemod.errors import InputError
 from sparsemod.objectives import quantity
+from sparsemod.report.progress import number_range
 from sparsemod.report.source import Source
 from sparsemod.report.trials import title
 from sparsemod.study import Study, Trial, picks
@@ -81,14 +81,17 @@ def _budget(study: Study) -> str:
     """What was spent, as recorded."""
     if not study.trials:
         return "no trial has ended yet"
-    counts = Counter((trial.candidate.origin, trial.candidate.epochs) for trial in study.trials)
-    stages = ", ".join(f"{count:,} by {origin} ({epochs} epochs each)" for (origin, epochs), count in counts.items())
+    epochs: dict[str, list[int]] = {}
+    for trial in study.trials:
+        epochs.setdefault(trial.candidate.origin, []).append(trial.candidate.epochs)
+    stages = ", ".join(f"{len(own):,} by {origin} ({number_range(own)} epochs each)" for origin, own in epochs.items())
     elapsed = max(trial.elapsed for trial in study.trials)
     return f"{len(study.trials):,} trials in {duration(elapsed)}: {stages}"
 
 
 def _found(study: Study) -> str:
-    counts = [f"{study.count(status):,} {status}" for status in ("complete", "infeasible", "failed")]
+    statuses = [status for status in ("complete", "infeasible", "stopped", "failed") if study.count(status)]
+    counts = [f"{study.count(status):,} {status}" for status in statuses]
     return f"{len(study.pareto_front()):,} networks on the front; {', '.join(counts)}"
 
 

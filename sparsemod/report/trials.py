@@ -42,12 +42,12 @@ def table(source: Source) -> dict[str, Any]:
     """
     study = source.study
     trials = sorted(study.trials, key=lambda trial: trial.number)
-    front = {trial.number for trial in study.pareto_front()}
+    front, counting = ({trial.number for trial in some} for some in (study.pareto_front(), study.counting()))
     values: dict[str, list[Any]] = {
         "number": [trial.number for trial in trials],
         "stage": [trial.candidate.origin for trial in trials],
         "parent": [trial.candidate.parent for trial in trials],
-        "status": [_status(study, trial, front) for trial in trials],
+        "status": [_status(study, trial, front, counting) for trial in trials],
     }
     columns = [_column(name, "text") for name in values]
     for name in _figures(study, trials):
@@ -98,11 +98,13 @@ def last_line(reason: str) -> str:
     return lines[-1] if lines else "no reason was recorded"
 
 
-def _status(study: Study, trial: Trial, front: set[int]) -> str:
+def _status(study: Study, trial: Trial, front: set[int], counting: set[int]) -> str:
     if trial.number in front:
         return "front"
+    if trial.number in counting:
+        return "dominated"
     if trial.status == "complete":
-        return "dominated" if study.obeys_limits(trial.score) else "over a limit"
+        return "trained on" if study.obeys_limits(trial.score) else "over a limit"
     return trial.status
 
 

@@ -1,7 +1,7 @@
 """After the last stage: networks of the front are trained on, so that none is there for having trained longer."""
 
 from sparsemod.cost.screen import Screen
-from sparsemod.study import Candidate, Study
+from sparsemod.study import Candidate, Study, Trial
 
 
 class Finish:
@@ -23,14 +23,20 @@ class Finish:
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """Up to `n` networks of the front that have seen fewer epochs and were not trained on yet."""
+        return [
+            Candidate(study.next_number + place, trial.candidate.parameters, epochs, self.name, trial.number)
+            for place, (trial, epochs) in enumerate(self._lacking(study)[:n])
+        ]
+
+    def seconds(self, study: Study) -> float:
+        """What is left to do, in processor seconds, as far as the trainings so far tell."""
+        return sum(trial.seconds / trial.candidate.epochs * epochs for trial, epochs in self._lacking(study))
+
+    def _lacking(self, study: Study) -> list[tuple[Trial, int]]:
         tried = {candidate.parent for candidate in study.candidates if candidate.origin == self.name}
         lacking = [
-            (trial.candidate, self._epochs - study.epochs_seen(trial.candidate))
+            (trial, self._epochs - study.epochs_seen(trial.candidate))
             for trial in study.pareto_front()
             if trial.number not in tried
         ]
-        short = [(found, epochs) for found, epochs in lacking if epochs > 0]
-        return [
-            Candidate(study.next_number + place, found.parameters, epochs, self.name, found.number)
-            for place, (found, epochs) in enumerate(short[:n])
-        ]
+        return [(trial, epochs) for trial, epochs in lacking if epochs > 0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from problems.searches import FORMULA, broken, front, interrupted, origins, problem_of, searched
+from problems.searches import FORMULA, TINY, broken, front, interrupted, origins, problem_of, searched
 
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.results import load as load_study
@@ -29,6 +29,18 @@ def test_time_limit_ends_the_search(tmp_path: Path) -> None:
     assert 1 <= len(study.trials) <= 16
     assert set(origins(study)) == {"sobol"}
     assert stops(tmp_path / "study") == ["quasi-random: time limit of 0.3 s reached"]
+
+
+def test_time_limit_leaves_time_to_train_the_front_on(tmp_path: Path) -> None:
+    study = searched(tmp_path, problem=TINY, objectives=2, r1=1000, r2=0, r3=0, time_limit=6, finish_epochs=3)
+    assert set(origins(study)) == {"sobol", "finish"}
+    assert stops(tmp_path / "study")[0] == "quasi-random: time limit of 6 s reached"
+
+
+def test_small_error_ends_the_stages_and_the_front_is_trained_on(tmp_path: Path) -> None:
+    study = searched(tmp_path, problem=TINY, objectives=2, r1=1000, r2=0, r3=0, min_error=0.3, finish_epochs=2)
+    assert min(trial.score["error"] for trial in study if trial.candidate.origin == "sobol" and trial.score) <= 0.3
+    assert all(study.epochs_seen(trial.candidate) == 2 for trial in study.pareto_front())
 
 
 def test_time_of_earlier_runs_counts(tmp_path: Path) -> None:

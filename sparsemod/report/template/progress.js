@@ -79,6 +79,7 @@ function drawStages() {
     each.epochs,
     each.complete,
     each.infeasible,
+    each.stopped,
     each.failed,
     (each.gain >= 0 ? "+" : "") + each.gain.toFixed(4),
     each.front,
@@ -94,6 +95,7 @@ function drawStages() {
         "epochs",
         "complete",
         "infeasible",
+        "stopped",
         "failed",
         "hypervolume gained",
         "on the front",
@@ -101,7 +103,7 @@ function drawStages() {
         "evaluation (s)",
       ],
       rows,
-      [1, 2, 3, 4, 5, 6, 7, 8, 9],
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
     ),
   );
 }
