@@ -154,7 +154,7 @@ def test_networks_are_trained_inherited_scored_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("finish_epochs", "least"), [("", 4), (6, 6)])
 def test_whole_front_has_seen_as_many_epochs_in_the_end(tmp_path: Path, finish_epochs: str | int, least: int) -> None:
     study = searched(
-        tmp_path, problem=TINY, objectives=4, r1=6, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
+        tmp_path, problem=TINY, objectives=4, r1=12, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
     )
     assert set(origins(study)) == {"sobol", "morph", "finish"}
     assert all(study.epochs_seen(trial.candidate) >= least for trial in study.pareto_front())
@@ -167,7 +167,7 @@ def test_whole_front_has_seen_as_many_epochs_in_the_end(tmp_path: Path, finish_e
             assert before not in study.pareto_front()
     assert stops(tmp_path / "study")[-1] == "finish: every network of the front has been trained for as long"
     again = searched(
-        tmp_path, problem=TINY, objectives=4, r1=6, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
+        tmp_path, problem=TINY, objectives=4, r1=12, r2=0, r3=1, early_stopping=False, finish_epochs=finish_epochs
     )
     assert results(again) == results(study)
 
@@ -208,9 +208,9 @@ def test_child_is_sent_the_weights_and_parameters_of_its_parent(
 ) -> None:
     sent: dict[int, tuple[Any, ...]] = {}
 
-    def spy(candidate: Candidate, config: Config, *of_parent: Any) -> Outcome:
-        sent[candidate.number] = of_parent
-        return evaluate(candidate, config, *of_parent)
+    def spy(candidate: Candidate, config: Config, *more: Any) -> Outcome:
+        sent[candidate.number] = more[:2]
+        return evaluate(candidate, config, *more)
 
     monkeypatch.setattr("sparsemod.loop.evaluate", spy)
     study = searched(tmp_path, problem=load(TINY), objectives=2, r1=2, r2=0, r3=1)
