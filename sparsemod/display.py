@@ -152,7 +152,7 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
     own = [] if counts else list(dict.fromkeys(name for trial in trials for name in trial.candidate.parameters))
     for title in (*counts.values(), *own[:_SHOWN]):
         table.add_column(title, justify="right")
-    table.add_column("epochs", justify="right")
+    table.add_column("epochs\nseen", justify="right")
     table.add_column("stage")
     for trial in trials:
         score = trial.score
@@ -163,7 +163,13 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
         extra = [f"{score[name]:,.0f}" if name in score else "" for name in counts]
         extra += [_told(trial.candidate.parameters.get(name, "")) for name in own[:_SHOWN]]
         parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
-        table.add_row(str(trial.number), *figures, *extra, str(trial.candidate.epochs), trial.candidate.origin + parent)
+        table.add_row(
+            str(trial.number),
+            *figures,
+            *extra,
+            str(study.epochs_seen(trial.candidate)),
+            trial.candidate.origin + parent,
+        )
     return table
 
 

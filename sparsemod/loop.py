@@ -149,7 +149,6 @@ def _stages(screen: Screen, config: Config) -> list[Stage]:
     """SpArSe's three stages as three samplers, or as those that the configuration names; then the finish."""
     train = config.train
     stages: list[Stage] = []
-    longest = 0
     for sampler, epochs, candidates, batch in (
         (train.sampler1, train.epochs1, train.r1, workers(config)),
         (train.sampler2, train.epochs2, train.r2 * train.batch_size, train.batch_size),
@@ -161,10 +160,8 @@ def _stages(screen: Screen, config: Config) -> list[Stage]:
         if candidates and any(stage.origin == name and stage.candidates for stage in stages):
             raise InputError(f"two stages use the sampler {name}; set the rounds of one of them to 0")
         stages.append(Stage(_TITLES.get(name, name), name, make(screen, epochs, train.seed), candidates, batch))
-        longest = max(longest, epochs if candidates else 0)
-    epochs = longest if train.finish_epochs is None else train.finish_epochs
-    if epochs and screen.problem.objective is None:
-        stages.append(Stage(_TITLES["finish"], "finish", Finish(screen, epochs, train.seed), None, 1))
+    if train.finish_epochs != 0 and screen.problem.objective is None:
+        stages.append(Stage(_TITLES["finish"], "finish", Finish(screen, train.finish_epochs, train.seed), None, 1))
     return stages
 
 

@@ -128,16 +128,16 @@ def test_front_of_candidates_that_are_no_networks_shows_their_parameters():
     study = Study(["error", "heat"])
     candidate = Candidate(3, {"width": 12, "rate": 0.123456, "op": "sep"}, 1, "sobol")
     study.add(Trial(candidate, "complete", {"error": 0.25, "heat": 7.0}))
-    heads, row = printed(front_table(study, study.pareto_front())).splitlines()
-    assert heads.split() == ["number", "error", "heat", "width", "rate", "op", "epochs", "stage"]
+    _, heads, row = printed(front_table(study, study.pareto_front())).splitlines()
+    assert heads.split() == ["number", "error", "heat", "width", "rate", "op", "seen", "stage"]
     assert row.split() == ["3", "0.25", "7", "12", "0.1235", "sep", "1", "sobol"]
 
 
 def test_front_of_networks_shows_their_counts_instead():
     study = Study(["error"])
     study.add(trial(0, error=0.25, params=1200.0))
-    heads, row = printed(front_table(study, study.pareto_front())).splitlines()
-    assert (heads.split(), row.split()) == (["number", "error", "params", "epochs", "stage"],
+    _, heads, row = printed(front_table(study, study.pareto_front())).splitlines()
+    assert (heads.split(), row.split()) == (["number", "error", "params", "seen", "stage"],
                                             ["0", "0.25", "1,200", "3", "sobol"])  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class TrainSection:
     finish_epochs: int | None = _key(
         None,
         "in the end each network of the front is trained on to this many epochs, those of its ancestors counted; "
-        "empty: as many as the longest stage gives; 0: never",
+        "empty: as many as any of them has seen; 0: never",
         at_least=0,
     )
     early_stopping: bool = _key(

@@ -12,13 +12,14 @@ class Finish:
 
     Args:
         screen: Of the problem.
-        epochs: That each network of the front shall have seen, those of its ancestors counted.
+        epochs: That each network of the front shall have seen, those of its ancestors counted; as many as any of them
+            if not given.
         seed: Of the search.
     """
 
     name = "finish"
 
-    def __init__(self, screen: Screen, epochs: int, seed: int) -> None:
+    def __init__(self, screen: Screen, epochs: int | None, seed: int) -> None:
         self._epochs = epochs
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
@@ -33,10 +34,8 @@ class Finish:
         return sum(trial.seconds / trial.candidate.epochs * epochs for trial, epochs in self._lacking(study))
 
     def _lacking(self, study: Study) -> list[tuple[Trial, int]]:
-        tried = {candidate.parent for candidate in study.candidates if candidate.origin == self.name}
-        lacking = [
-            (trial, self._epochs - study.epochs_seen(trial.candidate))
-            for trial in study.pareto_front()
-            if trial.number not in tried
-        ]
+        front, begun = study.pareto_front(), [each for each in study.candidates if each.origin == self.name]
+        most = max((study.epochs_seen(each) for each in (*begun, *(trial.candidate for trial in front))), default=0)
+        epochs, tried = most if self._epochs is None else self._epochs, {candidate.parent for candidate in begun}
+        lacking = [(trial, epochs - study.epochs_seen(trial.candidate)) for trial in front if trial.number not in tried]
         return [(trial, epochs) for trial, epochs in lacking if epochs > 0]

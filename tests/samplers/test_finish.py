@@ -11,7 +11,7 @@ PROBLEM = Problem(SearchSpace({"size": Int(1, 1000)}), objective=lambda candidat
 SCREEN = Screen(PROBLEM, from_keywords(problem=PROBLEM))
 
 
-def finish(epochs: int) -> Finish:
+def finish(epochs: int | None) -> Finish:
     return Finish(SCREEN, epochs, 0)
 
 
@@ -42,6 +42,18 @@ def test_each_network_of_the_front_gets_the_epochs_that_it_lacks() -> None:
 def test_epochs_of_ancestors_count() -> None:
     done = study(trial(0, 10, 0.5, epochs=4), trial(1, 9, 0.4, epochs=5, origin="morph", parent=0))
     assert [(each.parent, each.epochs) for each in finish(10).ask(done, 5)] == [(1, 1)]
+
+
+def test_all_get_as_many_as_the_one_that_has_seen_most() -> None:
+    done = study(
+        trial(0, 10, 0.5, epochs=2), trial(1, 20, 0.4, epochs=7), trial(2, 5, 0.6, epochs=3, origin="morph", parent=1)
+    )
+    [first, second] = finish(None).ask(done, 5)
+    assert [(each.parent, each.epochs) for each in (first, second)] == [(1, 3), (0, 8)]
+    done.propose(first)
+    done.add(Trial(second, "complete", {"error": 0.5, "model_size": 4.0}))  # the one that has seen 10 leaves the front
+    assert [each.number for each in done.pareto_front()] == [1, 4]
+    assert finish(None).ask(done, 5) == []  # 1 is on its way to 10
 
 
 def test_no_more_than_asked_for() -> None:
