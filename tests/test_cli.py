@@ -16,7 +16,8 @@ from sparsemod.cli import main
 from sparsemod.objectives import column
 
 SMALL = ["--set", "TRAIN.r1=3", "--set", "TRAIN.r2=1", "--set", "TRAIN.r3=1", "--set", "TRAIN.epochs1=1",
-         "--set", "TRAIN.epochs2=1", "--set", "TRAIN.epochs3=1", "--set", "RUN.executor=serial"]  # fmt: skip
+         "--set", "TRAIN.epochs2=1", "--set", "TRAIN.epochs3=1", "--set", "TRAIN.finish_epochs=0",
+         "--set", "RUN.executor=serial"]  # fmt: skip
 
 THREE_FAULTS = """
 import torch

@@ -10,7 +10,7 @@ from sparsemod.testing import check_problem
 
 ROOT = Path(__file__).parents[1]
 FEW = ["TRAIN.r1=2", "TRAIN.r2=1", "TRAIN.r3=1", "TRAIN.epochs1=1", "TRAIN.epochs2=1", "TRAIN.epochs3=1",
-       "TRAIN.time_limit=0", "RUN.executor=serial"]  # fmt: skip
+       "TRAIN.finish_epochs=0", "TRAIN.time_limit=0", "RUN.executor=serial"]  # fmt: skip
 
 
 def run(path, tmp_path):

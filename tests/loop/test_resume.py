@@ -131,11 +131,21 @@ def test_finished_search_goes_on_with_more_rounds(tmp_path: Path) -> None:
 
 
 def test_networks_of_a_finished_search_have_more_children(tmp_path: Path) -> None:
-    budget: dict[str, Any] = {"problem": TINY, "r1": 3, "r2": 0}
+    budget: dict[str, Any] = {"problem": TINY, "r1": 3, "r2": 0, "finish_epochs": 0}
     searched(tmp_path, r3=1, **budget)  # models off the front are deleted here
     study = searched(tmp_path, r3=3, **budget)
     assert origins(study) == ["sobol"] * 3 + ["morph"] * 3
     assert study.count("complete") == 6, [trial.reason for trial in study.trials]
+
+
+def test_training_on_and_giving_up_are_the_same_after_an_interruption(tmp_path: Path) -> None:
+    budget: dict[str, Any] = {"problem": TINY, "r1": 8, "r2": 2, "r3": 2, "epochs1": 4}
+    whole = searched(tmp_path / "whole", **budget)
+    assert {"finish", "morph"} < set(origins(whole))
+    assert whole.count("stopped")
+    for k in (12, 32):
+        assert interrupted(tmp_path / str(k), k, **budget)
+        assert results(searched(tmp_path / str(k), **budget)) == results(whole)
 
 
 KILLED = """
