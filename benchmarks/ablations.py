@@ -16,7 +16,7 @@ from sparsemod import Candidate, SearchSpace, Study
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers import Bayes, surrogate
 from sparsemod.samplers.acquisition import Acquisition
-from sparsemod.space import Parameters, identity
+from sparsemod.space import STEP, Parameters, identity
 
 _SAMPLES = 128
 """Of the posterior, as BoTorch and Ax take by default."""
@@ -99,7 +99,9 @@ def arc_kernel(task: Task, seed: int) -> Asking:
 class _WithoutMutations(Bayes):
     """Random candidates in the place of mutations."""
 
-    def _mutations(self, parents: Sequence[Candidate], n: int, rng: np.random.Generator) -> list[Parameters]:
+    def _mutations(
+        self, parents: Sequence[Candidate], n: int, rng: np.random.Generator, step: float = STEP
+    ) -> list[Parameters]:
         return [self._space.sample(rng) for _ in range(n)]
 
 
