@@ -197,7 +197,7 @@ def write_test(study: Study, trials: Sequence[Trial], folder: Path) -> None:
     _write(folder / "test.csv", _csv(rows))
 
 
-def test_errors(folder: str | Path) -> dict[int, float]:
+def errors_on_test(folder: str | Path) -> dict[int, float]:
     """Errors on the test set by number, as `test.csv` has them; the mean where a network was tested several times."""
     path = Path(folder) / "test.csv"
     if not path.is_file():
@@ -208,9 +208,6 @@ def test_errors(folder: str | Path) -> dict[int, float]:
             if row.get("test_error"):
                 found.setdefault(int(row["number"]), []).append(float(row["test_error"]))
     return {number: sum(errors) / len(errors) for number, errors in found.items()}
-
-
-test_errors.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for its own
 
 
 def front_as_json(study: Study) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.labels import STAYS, Walk
-from sparsemod.graph.record import Call
+from sparsemod.graph.record import Call, axis_order
 
 
 def unknown(state: Walk, call: Call) -> None:
@@ -144,13 +144,7 @@ def _concat(state: Walk, call: Call) -> bool:
 
 
 def _permute(state: Walk, call: Call) -> bool:
-    labels, dims = state.known.get(id(call.args[0])), call.output.dim()
-    if call.name == "permute":
-        order = [axis % dims for axis in call.args[1]]
-    else:
-        order = list(range(dims))
-        one, other = (axis % dims for axis in call.args[1:3])
-        order[one], order[other] = other, one
+    labels, order = state.known.get(id(call.args[0])), axis_order(call)
     if labels is None or order[0] != 0:
         return False
     state.known[id(call.output)] = labels.transpose([axis - 1 for axis in order[1:]])

@@ -161,3 +161,14 @@ def scope(module: nn.Module, example: Tensor, position: int) -> str:
         for hook in hooks:
             hook.remove()
     return scopes[position]
+
+
+def axis_order(call: Call) -> list[int]:
+    """Which axis of its input each axis of what a `permute` or `transpose` gives was."""
+    dims = call.output.dim()
+    if call.name == "permute":
+        return [axis % dims for axis in call.args[1]]
+    order = list(range(dims))
+    one, other = (axis % dims for axis in call.args[1:3])
+    order[one], order[other] = other, one
+    return order

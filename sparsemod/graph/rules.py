@@ -14,7 +14,7 @@ from sparsemod.graph.assembly import Assembly, Constant, Padded, Source, States,
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.network import Operator
 from sparsemod.graph.normalization import MAX_COUNT
-from sparsemod.graph.record import Call
+from sparsemod.graph.record import Call, axis_order
 from sparsemod.graph.sequences import cut, embedding, last_state, mean_over_time, recurrent, select
 
 _SMALLEST = 2.0**-20
@@ -276,16 +276,11 @@ def _concat(state: Assembly, call: Call) -> None:
 
 def _permute(state: Assembly, call: Call) -> None:
     """Axes in another order, the batch in its place."""
-    x, dims = call.args[0], call.output.dim()
+    x = call.args[0]
     if isinstance(state.known.get(id(x)), Constant | None):
         return _transpose(state, call)
     source = state.activation(x)
-    if call.name == "permute":
-        order = [axis % dims for axis in call.args[1]]
-    else:
-        order = list(range(dims))
-        one, other = (axis % dims for axis in call.args[1:3])
-        order[one], order[other] = other, one
+    order = axis_order(call)
     if order[0] != 0:
         raise Unsupported("an order of axes that moves the batch cannot be costed")
     state.new(call, "permute", [source], options={"axes": tuple(axis - 1 for axis in order[1:])})

@@ -33,7 +33,7 @@ def contents(source: Source, validation: Validation | str, *, quick: bool = Fals
         "growth": curve,
         "stages": stages(study, curve),
         "reasons": reasons(study),
-        "tested": len(source.test_errors),
+        "tested": len(source.errors_on_test),
     }
     if quick:
         later = "It is computed when the search has ended."

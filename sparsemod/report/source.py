@@ -23,7 +23,7 @@ class Source:
         settings: Those it began with, by `SECTION.key`; see `results.recorded_settings`.
         problem: As the configuration names it.
         stops: Why its stages ended.
-        test_errors: Errors on the test set by number, of networks that were trained again.
+        errors_on_test: Errors on the test set by number, of networks that were trained again.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Source:
     settings: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     stops: tuple[str, ...] = ()
-    test_errors: Mapping[int, float] = field(default_factory=dict)
+    errors_on_test: Mapping[int, float] = field(default_factory=dict)
 
     def device(self) -> Device:
         """The device of the study.
@@ -65,7 +65,7 @@ def open_source(folder: Path, study: Study | None = None) -> Source:
         results.recorded_settings(folder),
         _problem(folder),
         tuple(results.stops(folder)),
-        results.test_errors(folder),
+        results.errors_on_test(folder),
     )
 
 

@@ -33,7 +33,7 @@ def facts(source: Source, data: str) -> list[tuple[str, str]]:
 
 def choices(source: Source) -> list[dict[str, Any]]:
     """The picks: why, number, and figures in words; with the test error where one was measured."""
-    study, tested = source.study, source.test_errors
+    study, tested = source.study, source.errors_on_test
     return [
         {
             "why": why,

@@ -54,9 +54,9 @@ def table(source: Source) -> dict[str, Any]:
         limit = {"limit": study.limits[name]} if name in study.limits else {}
         columns.append(_column(name, "figure", objective=name in study.objectives, **limit))
         values[name] = [_number(trial.score.get(name)) for trial in trials]
-    if source.test_errors:
+    if source.errors_on_test:
         columns.append(_column("test_error", "figure"))
-        values["test_error"] = [_number(source.test_errors.get(trial.number)) for trial in trials]
+        values["test_error"] = [_number(source.errors_on_test.get(trial.number)) for trial in trials]
     for name in parameters(trials):
         columns.append(_column(name, "parameter", title=name, log=is_logarithmic(source.settings, name)))
         values[name] = [_value(trial.candidate.parameters.get(name)) for trial in trials]

@@ -40,7 +40,7 @@ def made(trained: Source) -> Source:
         score = {"error": 0.9 - number / 50, "model_size": 100.0 * number, "working_memory": 900.0, "latency": 1.0}
         study.add(Trial(Candidate(number, parameters, 5, "bayes"), "complete", score, elapsed=10.0 + number))
     study.add(Trial(Candidate(35, {}, 5, "bayes"), "failed", reason=f"ValueError: {NASTY}", elapsed=50.0))
-    return replace(trained, name=NASTY, study=study, test_errors={0: 0.4})
+    return replace(trained, name=NASTY, study=study, errors_on_test={0: 0.4})
 
 
 @pytest.fixture(scope="module")

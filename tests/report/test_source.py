@@ -16,7 +16,7 @@ def test_study_is_opened_with_what_its_folder_says(tmp_path: Path) -> None:
     assert source.problem.endswith("synthetic.py:problem")
     assert source.device().name == "microbit-v2"
     assert source.stops[0] == "quasi-random: all rounds done"
-    assert source.test_errors == {1: 0.25}
+    assert source.errors_on_test == {1: 0.25}
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def test_choices_are_told_with_units(source: Source) -> None:
 
 
 def test_choices_have_their_test_error_beside_if_there_is_one(source: Source) -> None:
-    assert [choice["test"] for choice in choices(replace(source, test_errors={1: 0.35}))] == ["0.35"] * 3
-    assert [choice["test"] for choice in choices(replace(source, test_errors={0: 0.35}))] == [""] * 3
+    assert [choice["test"] for choice in choices(replace(source, errors_on_test={1: 0.35}))] == ["0.35"] * 3
+    assert [choice["test"] for choice in choices(replace(source, errors_on_test={0: 0.35}))] == [""] * 3
 
 
 @pytest.mark.parametrize(

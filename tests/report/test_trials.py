@@ -34,7 +34,7 @@ def test_scale_of_a_parameter_is_that_of_its_space(source: Source) -> None:
 
 
 def test_test_errors_stand_beside_under_their_own_name(source: Source) -> None:
-    found = table(replace(source, test_errors={1: 0.35}))
+    found = table(replace(source, errors_on_test={1: 0.35}))
     assert found["values"]["test_error"] == [None, 0.35, None, None, None, None]
     assert "test_error" not in table(source)["values"]
 
