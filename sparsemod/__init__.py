@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparsemod.augment import Augment as Augment
     from sparsemod.config import Config as Config
     from sparsemod.data import Data as Data
+    from sparsemod.data import Sequences as Sequences
     from sparsemod.data import Tensors as Tensors
     from sparsemod.device import DEVICES as DEVICES
     from sparsemod.device import Device as Device
@@ -39,7 +40,7 @@ _HOMES = {
     **dict.fromkeys(("ConfigError", "Infeasible", "InputError", "SparsemodError"), "errors"),
     **dict.fromkeys(("Choice", "Float", "Int", "SearchSpace"), "space"),
     **dict.fromkeys(("Candidate", "Study", "Trial"), "study"),
-    **dict.fromkeys(("Data", "Tensors"), "data"),
+    **dict.fromkeys(("Data", "Sequences", "Tensors"), "data"),
     **dict.fromkeys(("DEVICES", "Device"), "device"),
     "Augment": "augment",
     "Config": "config",
@@ -49,8 +50,8 @@ _HOMES = {
 }
 
 __all__ = ["DEVICES", "Augment", "Candidate", "Choice", "Config", "ConfigError", "Data", "Device", "Float",
-           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "SparsemodError", "Study", "Tensors", "Trial",
-           "load", "search"]  # fmt: skip
+           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "Sequences", "SparsemodError", "Study",
+           "Tensors", "Trial", "load", "search"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

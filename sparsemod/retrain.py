@@ -31,7 +31,15 @@ def test(config: Config) -> list[Trial]:
     study = load(folder)
     chosen = [study[config.test.arm]] if config.test.arm >= 0 else study.pareto_front()
     settings = on_the_test_set(
-        replace(config, train=replace(config.train, quant_scheme=config.test.quant_scheme, pruning=config.test.pruning))
+        replace(
+            config,
+            train=replace(
+                config.train,
+                quant_scheme=config.test.quant_scheme,
+                pruning=config.test.pruning,
+                splitter=config.test.splitter,
+            ),
+        )
     )
     trials = []
     for found in chosen:

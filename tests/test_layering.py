@@ -14,7 +14,7 @@ ROWS = {
     3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
     2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "train"),
     1: ("config", "data", "graph", "problem", "study"),
-    0: ("augment", "device", "errors", "kernels", "locate", "objectives", "pareto", "space", "textplot"),
+    0: ("augment", "device", "errors", "kernels", "locate", "metrics", "objectives", "pareto", "space", "textplot"),
 }
 
 EXCEPTIONS = {
@@ -28,6 +28,7 @@ EXCEPTIONS = {
     # errors imports nothing, so nothing can go in circles.
     ("augment", "errors"),
     ("locate", "errors"),
+    ("metrics", "errors"),
     ("space", "errors"),
 }
 

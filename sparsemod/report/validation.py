@@ -19,10 +19,15 @@ _BATCH = 512
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """A problem and its data."""
+    """A problem and its data.
+
+    Attributes:
+        splitter: `[TRAIN] splitter` of the study.
+    """
 
     problem: Problem
     data: Data
+    splitter: bool = False
 
     def in_words(self) -> str:
         """How much data there is."""
@@ -51,14 +56,15 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
     if problem.load_data is None:
         raise InputError("the problem has no data of its own")
     try:
-        return Validation(problem, data_of(problem))
+        return Validation(problem, data_of(problem), settings.train.splitter)
     except Exception as error:  # whatever the user's code raises: the report goes without
         raise InputError(f"load_data raised {type(error).__name__}: {error}") from error
 
 
 def confusion(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
     """How often each class (row) was taken for which (column) by the integer network, (K, K)."""
-    data, join = validation.data, validation.problem.collate
+    join = validation.problem.collate
+    data = validation.data.seen_by(trial.candidate.parameters, join, validation.splitter)
     reads_tokens = any(operator.kind == "embedding" for operator in graph.operators)
     split = Tokens(data.validation) if reads_tokens else data.validation
     classes = data.num_classes

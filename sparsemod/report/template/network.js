@@ -64,10 +64,18 @@ function accuracyText(page, row) {
   const wrong = values("error")?.[row] ?? null;
   const tested = values("test_error")?.[row] ?? null;
   if (wrong === null) return "";
+  if (page.own_error) return ownErrorText(page, wrong, tested);
   const parts = [`Validation accuracy of the integer network: ${percent(1 - wrong)}.`];
   if (page.float_error === undefined) parts.push("Accuracy before quantization was not recorded.");
   else parts.push(`Before quantization: ${percent(1 - page.float_error)}.`);
   if (tested !== null) parts.push(`Test accuracy, after it was trained again: ${percent(1 - tested)}.`);
+  return parts.join(" ");
+}
+
+function ownErrorText(page, wrong, tested) {
+  const parts = [`Validation error (${page.own_error}) of the integer network: ${number(wrong)}.`];
+  if (page.float_error !== undefined) parts.push(`Before quantization: ${number(page.float_error)}.`);
+  if (tested !== null) parts.push(`Test error, after it was trained again: ${number(tested)}.`);
   return parts.join(" ");
 }
 
