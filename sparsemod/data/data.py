@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from sparsemod.space import Parameters
 Join = Callable[[Sequence[Any], Parameters], Batch]
 """`Problem.collate`: joins samples to a batch (x, y) for a candidate of these parameters."""
 
-InMemory = TypeVar("InMemory", Tensors, Sequences)
+InMemory = Tensors | Sequences
 
 
 @dataclass(frozen=True, eq=False)
