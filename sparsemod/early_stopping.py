@@ -5,10 +5,10 @@ is held against that of every comparable trial that costs no more in any objecti
 inherited weights or not. Where one of them had, at this very rung, an error lower by a margin, the candidate will not
 reach the front. Errors alone are never compared: this would end every small network, for those learn less.
 
-Early errors tell less, so the lead must be larger there: by 4/3, 1 and 2/3 of the margin at the three rungs. The margin
-is the smallest of `MARGINS` that would have given up at most `FALSE_STOPS` of the finished trials although they stand on
-the front of them. Those that were given up cannot be judged any more; so the smallest margin is one that was harmless
-in searches that gave nothing up (`benchmarks/early_stopping.py`).
+Early errors tell less, so the lead must be larger there: by 4/3, 1 and 2/3 of the margin at the three rungs. The
+margin is the smallest of `MARGINS` that would have given up at most `FALSE_STOPS` of the finished trials although they
+stand on the front of them. Those that were given up cannot be judged any more; so the smallest margin is one that was
+harmless in searches that gave nothing up (`benchmarks/early_stopping.py`).
 """
 
 import math
