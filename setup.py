@@ -52,7 +52,18 @@ setup(
         "litert": ["ai-edge-litert>=2.3"],
         "optuna": ["optuna>=5"],
         "benchmark": ["matplotlib", "optuna>=5", "pymoo"],  # benchmarks/samplers.py
-        "test": ["ai-edge-litert", "hypothesis", "onnx", "onnxruntime", "optuna", "pytest", "pytest-timeout"],
+        "test": [
+            "ai-edge-litert",
+            "hypothesis",
+            "ipykernel",
+            "nbclient",
+            "onnx",
+            "onnxruntime",
+            "optuna",
+            "pytest",
+            "pytest-timeout",
+        ],
+        "docs": ["furo", "myst-parser", "sphinx"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
     },
     classifiers=[

@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--report", action="store_true", help="keep report.html in the study's folder up to date; open it in a browser"
     )
+    search.add_argument(
+        "--tensorboard", action="store_true", help="write learning curves and objectives for TensorBoard, too"
+    )
     search.set_defaults(run=commands.search)
 
     pareto = subparsers.add_parser(

@@ -66,6 +66,7 @@ def search(options: argparse.Namespace) -> int:
     """Searches, shows how it goes, and prints the front."""
     from sparsemod import config, display, loop, results
     from sparsemod.report import Live
+    from sparsemod.tensorboard import TensorBoard
 
     settings = config.read(options.config, options.set)
     if not settings.default.train:
@@ -78,14 +79,18 @@ def search(options: argparse.Namespace) -> int:
     live = Live(folder) if options.report else None
     if live is not None:
         console.print(f"open in a browser: {live.path}", highlight=False, soft_wrap=True)
+    board = TensorBoard(folder) if options.tensorboard else None
+    if board is not None:
+        console.print(f"look with: tensorboard --logdir {board.path}", highlight=False, soft_wrap=True)
     try:
         with _interrupts() as check, display.watching(console, debug) as draw:
 
             def watch(progress: loop.Progress) -> None:
                 check()
                 draw(progress)
-                if live is not None:
-                    live(progress)
+                for logs in (live, board):
+                    if logs is not None:
+                        logs(progress)
 
             study = loop.search(settings, watch=watch)
     except KeyboardInterrupt:
@@ -94,6 +99,8 @@ def search(options: argparse.Namespace) -> int:
     finally:
         if live is not None:
             _last_page(folder, options.config)
+        if board is not None and board.failure:
+            print(f"TensorBoard logs are not complete: {board.failure}", file=sys.stderr)
     stops = results.stops(folder)
     console.print(f"\n{len(study.trials)} trials; {'; '.join(stops[-3:])}", highlight=False)
     if study.pareto_front():

@@ -5,8 +5,10 @@ is held against that of every comparable trial that costs no more in any objecti
 inherited weights or not. Where one of them had, at this very rung, an error lower by a margin, the candidate will not
 reach the front. Errors alone are never compared: this would end every small network, for those learn less.
 
-The margin is the smallest of `MARGINS` that would have given up at most `FALSE_STOPS` of the finished trials although
-they stand on the front of them; without enough trials to tell it is the middle one.
+Early errors tell less, so the lead must be larger there: by 4/3, 1 and 2/3 of the margin at the three rungs. The
+margin is the smallest of `MARGINS` that would have given up at most `FALSE_STOPS` of the finished trials although they
+stand on the front of them. Those that were given up cannot be judged any more; so the smallest margin is one that was
+harmless in searches that gave nothing up (`benchmarks/early_stopping.py`).
 """
 
 import math
@@ -18,20 +20,25 @@ from sparsemod.cost.screen import Screen
 from sparsemod.pareto import non_dominated
 from sparsemod.study import Candidate, Study, Trial
 
-MARGINS = (0.2, 0.25, 0.3, 0.4, 0.5)
-"""Shares by which an error must be lower."""
+MARGINS = (0.3, 0.4, 0.5)
+"""Shares by which an error must be lower, at the middle rung."""
 FALSE_STOPS = 0.02
 """Largest share of finished trials that a margin may give up wrongly."""
 
-_RUNGS = (0.1, 0.3, 0.6)
-"""Shares of the epochs at which candidates are compared."""
+_RUNGS = {0.1: 4 / 3, 0.3: 1.0, 0.6: 2 / 3}
+"""Shares of the epochs at which candidates are compared, and by how much of the margin an error must be lower there."""
 _TELLING, _JUDGED = 10, 300
 """Finished trials after which, again and again, the margin is judged by them; the latest are."""
 
 
-def rungs(epochs: int) -> list[int]:
-    """Epochs after which a candidate is compared, all below those it trains for."""
-    return sorted({rung for share in _RUNGS if (rung := math.ceil(share * epochs)) < epochs})
+def rungs(epochs: int) -> dict[int, float]:
+    """Epochs after which a candidate is compared, all below those it trains for, and the share of the margin there."""
+    found: dict[int, float] = {}
+    for share, factor in _RUNGS.items():
+        rung = math.ceil(share * epochs)
+        if rung < epochs:
+            found.setdefault(rung, factor)
+    return found
 
 
 class EarlyStopping:
@@ -44,13 +51,13 @@ class EarlyStopping:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._known: dict[int, list[float]] = {}
-        self._judged = 0, MARGINS[len(MARGINS) // 2]
+        self._judged = 0, MARGINS[0]
 
     def bars(self, study: Study, candidate: Candidate) -> dict[int, float]:
         """The error at each rung above which a candidate is given up; infinite where nothing speaks against it."""
-        margin = self.margin(study)
+        margin, factors = self.margin(study), rungs(candidate.epochs)
         best = self._best(study, candidate, study.trials)
-        return {rung: error / (1 - margin) if margin < 1 else math.inf for rung, error in best.items()}
+        return {rung: error / (1 - margin * factors[rung]) if margin < 1 else math.inf for rung, error in best.items()}
 
     def margin(self, study: Study) -> float:
         """The smallest margin that would have been harmless so far; 1, by which nothing is given up, if none was."""
@@ -67,9 +74,10 @@ class EarlyStopping:
         return next(harmless, 1.0)
 
     def _lead(self, study: Study, trial: Trial, before: Sequence[Trial]) -> float:
-        """Largest share, over the rungs, by which the error of a trial was above that of an earlier one."""
-        best = self._best(study, trial.candidate, before)
-        return max((1 - error / max(trial.curve[rung], 1e-9) for rung, error in best.items()), default=0.0)
+        """The largest margin by which the error of a trial was above that of an earlier one at some rung."""
+        best, factors = self._best(study, trial.candidate, before), rungs(trial.candidate.epochs)
+        leads = ((1 - error / max(trial.curve[rung], 1e-9)) / factors[rung] for rung, error in best.items())
+        return max(leads, default=0.0)
 
     def _best(self, study: Study, candidate: Candidate, trials: Sequence[Trial]) -> dict[int, float]:
         """The smallest error at each rung of what is comparable and costs no more; infinite if there is none."""

@@ -388,11 +388,11 @@ class _Search:
         return self._stagnation(stage), False
 
     def _seconds_to_finish(self, stage: Stage) -> float:
-        """Time to keep for the finish while other stages run."""
+        """Time to keep for the finish while other stages run; half of it all at most, or there is little to finish."""
         last = self._stages[-1]
         if stage is last or not isinstance(last.sampler, Finish):
             return 0.0
-        return last.sampler.seconds(self._study) / workers(self._config)
+        return min(last.sampler.seconds(self._study) / workers(self._config), self._config.train.time_limit / 2)
 
     def _stagnation(self, stage: Stage) -> str:
         """Whether the hypervolume had all but stopped growing by the last trial of a stage.

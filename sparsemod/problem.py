@@ -36,11 +36,11 @@ TRAINING_DEFAULTS: Mapping[str, Value] = {
 }
 """Values of the training parameters that a search space leaves out.
 
-    learning_rate, learning_gamma, learning_step, batch_size    see `sparsemod.train.train`
-    prune_threshold    share of the weights that are zero in the end
-    prune_pattern      `element`: any weights may be; or N:M such as `2:4`: at most N of each M weights along the inputs
-                       of a layer are not, and `prune_threshold` says nothing
-    prune_channels     share of the channels of every group that go together which is removed for good
+- learning_rate, learning_gamma, learning_step, batch_size: see `sparsemod.train.train`.
+- prune_threshold: share of the weights that are zero in the end.
+- prune_pattern: `element`: any weights may be; or N:M such as `2:4`: at most N of each M weights along the inputs of a
+  layer are not, and `prune_threshold` says nothing.
+- prune_channels: share of the channels of every group that go together which is removed for good.
 
 A parameter `qat_epochs` replaces `[TRAIN] qat_epochs`. `[TRAIN] pruning = false` leaves all three kinds of pruning out.
 

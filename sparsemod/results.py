@@ -103,7 +103,7 @@ class Record:
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """Trained weights of a trial."""
-        return _load_tensors(self.folder, number, "weights.")
+        return load_weights(self.folder, number)
 
     def close(self) -> None:
         """Writes the tables and lets go of the folder."""
@@ -253,6 +253,11 @@ def load_graph(folder: Path, number: int) -> Graph:
     with safe_open(_model_path(folder, number), "pt") as file:
         plain = json.loads(file.metadata()["graph"])
     return Graph.from_tensors(tensors, plain)
+
+
+def load_weights(folder: Path, number: int) -> dict[str, Tensor]:
+    """The trained weights of a trial before quantization, by the names of its builder."""
+    return _load_tensors(folder, number, "weights.")
 
 
 def _save_model(folder: Path, number: int, weights: Mapping[str, Tensor], graph: Graph) -> None:

@@ -1,8 +1,11 @@
 """Every example runs, at one epoch, from its own configuration; and README's configuration too."""
 
+import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import sparsemod
 from sparsemod import config
@@ -30,6 +33,23 @@ def test_example_on_downloaded_data_finds_networks(name, tmp_path, shared_data, 
     monkeypatch.setenv("DATA_PATH", str(shared_data))
     study = run(ROOT / "examples" / name / "config.cfg", tmp_path)
     assert [trial.status for trial in study.trials] == ["complete"] * 4
+
+
+@pytest.mark.slow
+def test_notebook_runs_from_top_to_bottom(tmp_path):
+    """On a study of a few networks: it searches if there is none."""
+    shutil.copytree(ROOT / "examples" / "digits", tmp_path / "examples" / "digits")
+    run("examples/digits/config.cfg", tmp_path / "results")
+    notebook = nbformat.read(ROOT / "examples" / "inspect.ipynb", as_version=4)
+    done = NotebookClient(notebook, timeout=100, resources={"metadata": {"path": tmp_path / "examples"}}).execute()
+    texts = "".join(str(output) for cell in done.cells for output in cell.get("outputs", []))
+    assert "<Study of 4 trials" in texts
+    assert "void net_invoke(void);" in texts
+
+
+def test_notebook_is_kept_without_outputs():
+    notebook = nbformat.read(ROOT / "examples" / "inspect.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
 def test_custom_example_passes_the_contract_checks():

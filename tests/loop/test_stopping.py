@@ -13,6 +13,7 @@ from problems.searches import FORMULA, TINY, broken, front, interrupted, origins
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.results import load as load_study
 from sparsemod.results import stops
+from sparsemod.samplers.finish import Finish
 from sparsemod.space import Choice, Int, SearchSpace
 from sparsemod.study import Candidate
 
@@ -35,6 +36,16 @@ def test_time_limit_leaves_time_to_train_the_front_on(tmp_path: Path) -> None:
     study = searched(tmp_path, problem=TINY, objectives=2, r1=1000, r2=0, r3=0, time_limit=6, finish_epochs=3)
     assert set(origins(study)) == {"sobol", "finish"}
     assert stops(tmp_path / "study")[0] == "quasi-random: time limit of 6 s reached"
+
+
+def test_stages_have_half_of_the_time_however_long_the_finish_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Finish, "seconds", lambda finish, study: 1e9)
+    study = searched(tmp_path, problem=TINY, objectives=2, r1=1000, r2=0, r3=0, time_limit=4, finish_epochs=2)
+    ends = [trial.elapsed for trial in study if trial.candidate.origin == "sobol"]
+    assert max(ends) >= 2
+    assert stops(tmp_path / "study")[0] == "quasi-random: time limit of 4 s reached"
 
 
 def test_small_error_ends_the_stages_and_the_front_is_trained_on(tmp_path: Path) -> None:
