@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sparsemod.space import Float as Float
     from sparsemod.space import Int as Int
     from sparsemod.space import SearchSpace as SearchSpace
+    from sparsemod.sparse import Sparse as Sparse
     from sparsemod.study import Candidate as Candidate
     from sparsemod.study import Study as Study
     from sparsemod.study import Trial as Trial
@@ -45,13 +46,14 @@ _HOMES = {
     "Augment": "augment",
     "Config": "config",
     "Problem": "problem",
+    "Sparse": "sparse",
     "load": "results",
     "search": "loop",
 }
 
 __all__ = ["DEVICES", "Augment", "Candidate", "Choice", "Config", "ConfigError", "Data", "Device", "Float",
-           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "Sequences", "SparsemodError", "Study",
-           "Tensors", "Trial", "load", "search"]  # fmt: skip
+           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "Sequences", "Sparse", "SparsemodError",
+           "Study", "Tensors", "Trial", "load", "search"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
