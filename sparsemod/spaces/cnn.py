@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from sparsemod.errors import Infeasible
 from sparsemod.space import Choice, Float, Int, Parameter, Parameters, SearchSpace, Value
 from sparsemod.spaces.head import Head, fc_layers, fc_units, head_parameters
-from sparsemod.spaces.moves import changed, moved, scaled, sign
+from sparsemod.spaces.moves import changed, moved, scaled, sign, stepped
 from sparsemod.spaces.rows import longer, reaching
 from sparsemod.spaces.training import set_bits, training, training_parameters
 
@@ -230,8 +230,7 @@ def filters(parameters: Parameters, space: SearchSpace, rng: np.random.Generator
 
 def kernel(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """A kernel larger or smaller by one or two."""
-    name = f"{_layer(parameters, rng)}_kernel"
-    return changed(parameters, space, rng, **{name: int(parameters[name]) + sign(rng) * int(rng.integers(1, 3))})
+    return stepped(parameters, space, rng, f"{_layer(parameters, rng)}_kernel", 2)
 
 
 def pooling(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:

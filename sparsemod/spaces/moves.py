@@ -33,6 +33,16 @@ def scaled(parameters: Parameters, space: SearchSpace, rng: np.random.Generator,
     return changed(parameters, space, rng, **{name: min(max(after, parameter.low), parameter.high)})
 
 
+def stepped(
+    parameters: Parameters, space: SearchSpace, rng: np.random.Generator, name: str, most: int = 1
+) -> dict[str, Value] | None:
+    """A whole number larger or smaller by one, or by up to `most`."""
+    if not isinstance(space[name], Int):
+        return moved(parameters, space, rng, name)
+    step = sign(rng) * int(rng.integers(1, most + 1))
+    return changed(parameters, space, rng, **{name: int(parameters[name]) + step})
+
+
 def sign(rng: np.random.Generator) -> int:
     """One up or one down."""
     return 1 if rng.random() < 0.5 else -1
