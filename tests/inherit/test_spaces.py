@@ -1,4 +1,4 @@
-"""A grown child of every family that is shipped computes what its parent does: 896 random pairs, of which 84 run by default."""
+"""A grown child of every family that is shipped computes what its parent does: 896 random pairs, by default 84."""
 
 from collections.abc import Iterator
 from itertools import islice

@@ -69,7 +69,7 @@ def test_member_is_the_same_network_without_values_with_them_and_in_integers(fam
 
 @every_family
 def test_builder_says_in_words_why_a_member_makes_no_network(family: Family) -> None:
-    for parameters in family.members(50):
+    for parameters in family.members(20):
         try:
             family.traced(parameters)
         except Infeasible as reason:
@@ -175,7 +175,7 @@ def test_child_is_another_member_and_the_parent_stays(family: Family, morphism) 
 def test_every_parameter_of_the_structure_is_moved_by_some_morphism(family: Family) -> None:
     """All but the two that the samplers before morphism have settled."""
     space, rng, moved = family.small, np.random.default_rng(0), set()
-    for _ in range(3000):
+    for _ in range(2000):
         parent = space.sample(rng)
         morphism = family.module.MORPHISMS[rng.integers(len(family.module.MORPHISMS))]
         child = morphism(parent, space, rng)
