@@ -13,6 +13,6 @@ networks = rnn.space(rnn_layers=2, rnn_units=(8, 48), fc_units=(8, 32), learning
 problem = Problem(
     space=SearchSpace({**networks, "max_len": Int(8, 26)}),
     build=rnn.build,
-    load_data=partial(datasets.uea, "JapaneseVowels"),
+    load_data=partial(datasets.uea, "JapaneseVowels", validation=0.3),
     morphisms=(*rnn.MORPHISMS, max_len),
 )
