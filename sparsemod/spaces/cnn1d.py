@@ -232,5 +232,5 @@ MORPHISMS = (
 )
 
 
-def _one(parameters: Parameters, rng: np.random.Generator) -> str | None:
+def _one(parameters: Parameters, rng: np.random.Generator) -> str:
     return one_of(parameters, rng, "conv_layers", "conv")

@@ -147,7 +147,7 @@ def stride(parameters: Parameters, space: SearchSpace, rng: np.random.Generator)
 MORPHISMS = (blocks, filters, kernel, stride, training)
 
 
-def _first_or_block(parameters: Parameters, rng: np.random.Generator) -> str | None:
+def _first_or_block(parameters: Parameters, rng: np.random.Generator) -> str:
     """What the names of the first convolution or of a random block begin with."""
     return "first_" if rng.random() < 0.3 else one_of(parameters, rng, "blocks", "b")
 

@@ -55,5 +55,6 @@ def fc_layers(parameters: Parameters, space: SearchSpace, rng: np.random.Generat
 
 def fc_units(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """One fully connected layer wider or narrower, by up to a factor of two."""
-    row = one_of(parameters, rng, "fc_layers", "fc")
-    return None if row is None else scaled(parameters, space, rng, f"{row}units")
+    if parameters["fc_layers"] == 0:
+        return None
+    return scaled(parameters, space, rng, f"{one_of(parameters, rng, 'fc_layers', 'fc')}units")

@@ -183,6 +183,6 @@ def resolution(parameters: Parameters, space: SearchSpace, rng: np.random.Genera
 MORPHISMS = (stages, blocks, width, kernel, stride, resolution, training)
 
 
-def _stem_or_stage(parameters: Parameters, rng: np.random.Generator) -> str | None:
+def _stem_or_stage(parameters: Parameters, rng: np.random.Generator) -> str:
     """What the names of the first convolution or of a random stage begin with."""
     return "stem_" if rng.random() < 0.25 else one_of(parameters, rng, "stages", "s")

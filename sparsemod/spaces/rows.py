@@ -22,10 +22,9 @@ def reaching(count: str, row: int, most: int, fewest: int = 1) -> dict[str, tupl
     return None if row <= fewest else {count: tuple(range(row, most + 1))}
 
 
-def one_of(parameters: Parameters, rng: np.random.Generator, count: str, prefix: str) -> str | None:
-    """What the names of a random row begin with, such as `fc2_`; None if there are no rows."""
-    rows = int(parameters[count])
-    return f"{prefix}{1 + int(rng.integers(rows))}_" if rows else None
+def one_of(parameters: Parameters, rng: np.random.Generator, count: str, prefix: str) -> str:
+    """What the names of a random row begin with, such as `fc2_`; there must be one."""
+    return f"{prefix}{1 + int(rng.integers(int(parameters[count])))}_"
 
 
 def longer(

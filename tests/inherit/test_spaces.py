@@ -95,7 +95,7 @@ def test_grown_child_computes_what_its_parent_does(name: str, morphism: str, cou
 @torch.no_grad()
 def test_any_member_of_a_family_can_inherit_from_any_other(name: str) -> None:
     family, rng, found = FAMILIES[name], np.random.default_rng(0), 0
-    while found < 4:
+    while found < 2:
         parent = family.small.sample(rng)
         old, new = family.built(parent), family.built(family.small.sample(rng))
         if old is None or new is None:
