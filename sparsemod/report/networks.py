@@ -11,7 +11,7 @@ from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.graph import Graph
 from sparsemod.report.source import Source
-from sparsemod.report.validation import Validation, confusion
+from sparsemod.report.validation import Validation, mistakes
 from sparsemod.study import Study, Trial, picks
 
 _MOST = 40
@@ -66,7 +66,7 @@ def _page(source: Source, trial: Trial, device: Device, validation: Validation |
     if time.monotonic() > late:
         return page | {"not_run": f"Left out: those of the networks before took {_SECONDS:.0f} s."}
     try:
-        counts = confusion(graph, trial, validation)
+        counts = mistakes(graph, trial, validation)
     except Exception as error:  # the user's data and collate: the rest of the page stands without
         return page | {"not_run": f"The validation data cannot be run through the network: {error}"}
     return page | {"confusion": counts, "measured_error": _share_wrong(counts)}
