@@ -183,7 +183,8 @@ def configuration_of(folder: Path, path: Path | None = None, overrides: Sequence
     Raises:
         InputError: There is no study, or the configuration has mistakes.
     """
-    _header(folder)
+    if path is None:
+        _header(folder)
     return configuration.read(path or folder / "config.cfg", overrides)
 
 

@@ -41,7 +41,7 @@ def measure_retrained(candidate: Candidate, seed: int, group: int | None, config
     found = Tested(candidate.number, seed, group, candidate.epochs, outcome.trial.status, reason=outcome.trial.reason)
     if outcome.graph is not None:
         found = _measured(found, outcome.graph, outcome.trial, problem, held_out)
-    return replace(found, seconds=time.perf_counter() - started)
+    return replace(found, seconds=round(time.perf_counter() - started, 3))
 
 
 def measure_saved(trial: Trial, epochs: int, graph: Graph, config: Config) -> Tested:
@@ -58,7 +58,7 @@ def measure_saved(trial: Trial, epochs: int, graph: Graph, config: Config) -> Te
     test = data_of(problem).test
     assert test is not None
     found = _measured(Tested(trial.number, None, None, epochs), graph, trial, problem, test)
-    return replace(found, seconds=time.perf_counter() - started)
+    return replace(found, seconds=round(time.perf_counter() - started, 3))
 
 
 def groups_of(data: Data) -> list[int]:
@@ -76,7 +76,7 @@ def groups_of(data: Data) -> list[int]:
 def _measured(found: Tested, graph: Graph, trial: Trial, problem: Problem, split: Split) -> Tested:
     counts = confusion(graph, split, data_of(problem).num_classes, collate_of(problem, trial.candidate.parameters))
     right, total = counts.diagonal().tolist(), counts.sum(1).tolist()
-    recalls = [hits / samples if samples else None for hits, samples in zip(right, total, strict=True)]
+    recalls = tuple(hits / samples if samples else None for hits, samples in zip(right, total, strict=True))
     costs = {name: value for name, value in trial.score.items() if name not in ("error", "float_error")}
     return replace(found, error=(sum(total) - sum(right)) / sum(total), recalls=recalls, costs=costs)
 

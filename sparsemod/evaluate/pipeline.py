@@ -139,17 +139,15 @@ def _score(
     rng = torch.Generator().manual_seed(seed)
     learning = Learning(learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve)
     learning.train(network, narrowed=trained_on)
+    float_error = learning.error(network)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
-    errors = {
-        name: error(predict, data.validation, collate)
-        for name, predict in (("error", functools.partial(run, graph)), ("float_error", network))
-    }
-    score = _checked({**errors, **costs}, problem, config)
+    wrong = error(functools.partial(run, graph), data.validation, collate)
+    score = _checked({"error": wrong, "float_error": float_error, **costs}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")

@@ -41,6 +41,11 @@ class Source:
         found = summaries(self.tests)
         return {each.number: each.error for each in found if each.by == "seeds" and each.error is not None}
 
+    @property
+    def saved_errors_on_test(self) -> dict[int, float]:
+        """Error on the test set by number, of the networks that the search saved."""
+        return {each.number: each.error for each in self.tests if each.seed is None and each.error is not None}
+
     def device(self) -> Device:
         """The device of the study.
 
