@@ -140,6 +140,8 @@ def _write(tests: Sequence[Tested], folder: Path) -> None:
 
 def _chosen(study: Study, numbers: Sequence[int]) -> list[Trial]:
     chosen = [study[number] for number in dict.fromkeys(numbers)] if numbers else study.pareto_front()
+    if not chosen:
+        raise InputError("no network of this study is on the front; name those to test by their numbers")
     wrong = [f"trial {trial.number} is {trial.status}" for trial in chosen if trial.status != "complete"]
     if wrong:
         raise InputError(f"only completed trials can be tested, but {', '.join(wrong)}")

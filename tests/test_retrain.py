@@ -229,6 +229,12 @@ def test_trial_that_was_not_completed_is_refused(root: Path) -> None:
         retest(settings(root), [1, 5])
 
 
+def test_study_without_a_front_asks_for_numbers(tmp_path: Path) -> None:
+    searched(tmp_path, name="s", r1=0, r2=0, r3=0)
+    with pytest.raises(InputError, match="no network of this study is on the front; name those to test"):
+        retest(settings(tmp_path))
+
+
 def test_study_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         retest(settings(tmp_path))

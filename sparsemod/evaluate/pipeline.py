@@ -147,7 +147,7 @@ def _score(
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate)
-    score = _checked({"error": wrong, "float_error": float_error, **costs}, problem, config)
+    score = _checked({"error": wrong, **costs, "float_error": float_error}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")

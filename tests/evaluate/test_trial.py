@@ -44,7 +44,7 @@ def test_complete_trial_has_all_figures() -> None:
     trial = outcome.trial
     assert (trial.status, trial.reason, trial.candidate) == ("complete", "", candidate())
     assert list(trial.score) == [
-        *("error", "float_error", "model_size", "working_memory", "latency", "macs", "params", "nnz"),
+        *("error", "model_size", "working_memory", "latency", "macs", "params", "nnz", "float_error"),
     ]
     assert trial.score["macs"] == 36 * 4 * 9 + 36 * 3  # 1404
     assert trial.score["latency"] == pytest.approx(1.0)  # ms, at 1,404,000 operations per second
@@ -53,6 +53,12 @@ def test_complete_trial_has_all_figures() -> None:
     assert 0 <= trial.score["error"] <= 1
     assert trial.seconds > 0
     assert all(type(value) is float for value in trial.score.values())
+
+
+def test_float_error_is_that_before_quantization() -> None:
+    """A network that is not quantized loses nothing by it."""
+    score = evaluate(candidate(epochs=1), configured(quant_scheme="none")).trial.score
+    assert 0 < score["float_error"] == score["error"]
 
 
 def test_energy_is_scored_where_the_power_is_known() -> None:
