@@ -157,7 +157,7 @@ def _jobs(study: Study, chosen: Sequence[Trial], config: Config) -> list[_Job]:
     repetitions: list[tuple[int, int | None]]
     if config.test.folds == "groups":
         repetitions = [(1, group) for group in groups_of(data)]
-    elif data.test is None:
+    elif not data.test:  # none, or an empty one
         raise InputError(
             "the data of this problem has no test set; `load_data` must return one to test on, or groups for "
             "[TEST] folds = groups"
@@ -167,7 +167,7 @@ def _jobs(study: Study, chosen: Sequence[Trial], config: Config) -> list[_Job]:
     seen = {trial.number: study.epochs_seen(trial.candidate) for trial in chosen}
     saved = [_Job(trial, seen[trial.number], None, None) for trial in chosen if _is_saved(study, trial)]
     trained = [_Job(trial, config.test.epochs or seen[trial.number], *each) for each in repetitions for trial in chosen]
-    return [*(saved if data.test is not None else []), *trained]
+    return [*(saved if data.test else []), *trained]
 
 
 def _is_saved(study: Study, trial: Trial) -> bool:
