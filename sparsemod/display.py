@@ -312,6 +312,8 @@ test_table.__test__ = False  # type: ignore[attr-defined]  # a name that pytest 
 
 
 def _trainings(row: Summary) -> str:
+    if not row.trainings and not row.failed:
+        return "no"
     failed = f", {row.failed} failed" if row.failed else ""
     return f"{row.trainings} {row.by if row.trainings != 1 else row.by[:-1]}{failed}"
 

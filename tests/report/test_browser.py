@@ -105,7 +105,7 @@ def test_figures_on_the_test_set_are_told_apart_from_those_of_the_search(tab: Ta
     first, second = tab.run(cells)
     assert first[1:4] == ["75.00", "50.00 ± 35.36", "2 seeds"]
     assert first[5:] == ["50.00 (class 0)", "50.00", "50.00", "50.00"]
-    assert second[1:4] == ["50.00", "", "0 seeds"]
+    assert second[1:4] == ["50.00", "", "no"]
     titles = tab.run("[...document.querySelectorAll('#test-table th')].map((cell) => cell.innerText)")
     assert all("test" in title or "validation" in title or title in ("network", "trained again") for title in titles)
     told = tab.run("document.querySelector('#network-page p').textContent")

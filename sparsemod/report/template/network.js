@@ -129,12 +129,20 @@ function drawCurve(page, row) {
     marker: { symbol: SYMBOLS[place % SYMBOLS.length], size: 7 },
     showlegend: page.curve.length > 1,
   }));
+  const joined = {
+    type: "scatter",
+    mode: "lines",
+    hoverinfo: "skip",
+    showlegend: false,
+    x: page.curve.flatMap((part) => part.epochs),
+    y: page.curve.flatMap((part) => part.errors),
+    line: { color: colour("--faint"), width: 1, dash: "dot" },
+  };
   const seen = page.ancestry.reduce((sum, each) => sum + each.epochs, 0);
   const wrong = values("error")?.[row] ?? null;
   const scored = {
     type: "scatter",
     mode: "markers",
-    name: "int8",
     x: [seen],
     y: [wrong],
     hovertemplate: "integer network: %{y:.4g}<extra></extra>",
@@ -142,7 +150,7 @@ function drawCurve(page, row) {
     showlegend: false,
   };
   byId("curve-plot").style.height = "300px";
-  draw("curve-plot", wrong === null ? traces : [...traces, scored], {
+  draw("curve-plot", [joined, ...traces, ...(wrong === null ? [] : [scored])], {
     xaxis: { title: { text: "epochs, those of its ancestors counted" }, rangemode: "tozero" },
     yaxis: { title: { text: "validation error (share)" }, rangemode: "tozero" },
   });

@@ -43,6 +43,7 @@ const inPercent = (share) => (share === null || share === undefined ? "" : (100 
 const recallsOf = (row) => (row.recalls.length ? row.recalls : row.saved_recalls);
 
 function trainings(row) {
+  if (!row.trainings && !row.failed) return "no";
   const failed = row.failed ? `, ${row.failed} failed` : "";
   return `${row.trainings} ${row.trainings === 1 ? row.by.slice(0, -1) : row.by}${failed}`;
 }
