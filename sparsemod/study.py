@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 Score = Mapping[str, float]
-"""Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
-RAM), latency (ms), energy (mJ, where the power is known), macs, params and nnz (counts), or whatever the problem
-returns. All objectives are minimised."""
+"""Figures by name: error (share of wrong answers on validation), float_error (the same before quantization), model_size
+(bytes of flash), working_memory (bytes of RAM), latency (ms), energy (mJ, where the power is known), macs, params and
+nnz (counts), or whatever the problem returns. All objectives are minimised."""
 
 
 _TELLING = 10

@@ -69,7 +69,7 @@ def _one_of(value: Any, rules: Mapping[str, Any]) -> Any:
     own = rules.get("or_own", False)
     if not allowed or value in allowed or (own and (not isinstance(value, str) or ":" in value)):
         return value
-    known = ", ".join(allowed) + (", or your own as file.py:name" if own else "")
+    known = ", ".join(filter(None, allowed)) + (", or your own as file.py:name" if own else "")
     raise ValueError(f"{value!r} is not allowed{nearest(str(value), allowed)} Known: {known}")
 
 

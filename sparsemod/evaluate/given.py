@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from sparsemod.config import Config
-from sparsemod.data import Data
+from sparsemod.data import Collate, Data
 from sparsemod.errors import InputError
 from sparsemod.problem import Problem, load
+from sparsemod.space import Parameters
 
 
 def problem_of(config: Config) -> Problem:
@@ -24,6 +25,12 @@ def data_of(problem: Problem) -> Data:
     """The data of a problem, loaded once per process."""
     assert problem.load_data is not None
     return problem.load_data()
+
+
+def collate_of(problem: Problem, parameters: Parameters) -> Collate | None:
+    """What joins samples to a batch for the network of some parameters; None if the problem leaves it to us."""
+    join = problem.collate
+    return None if join is None else lambda samples: join(samples, parameters)
 
 
 @functools.lru_cache(maxsize=2)

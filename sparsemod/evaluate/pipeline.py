@@ -22,7 +22,7 @@ from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, channel_share, over_limits
 from sparsemod.data import Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
-from sparsemod.evaluate.given import data_of, problem_of
+from sparsemod.evaluate.given import collate_of, data_of, problem_of
 from sparsemod.evaluate.learning import GivenUp, Learning, learner, training_parameters
 from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
@@ -135,10 +135,11 @@ def _score(
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
         inherit(network, weights, before, data.input_shape)
-    collate = _collate(problem, candidate)
+    collate = collate_of(problem, candidate.parameters)
     rng = torch.Generator().manual_seed(seed)
     learning = Learning(learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve)
     learning.train(network, narrowed=trained_on)
+    float_error = learning.error(network)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
@@ -146,7 +147,7 @@ def _score(
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate)
-    score = _checked({"error": wrong, **costs}, problem, config)
+    score = _checked({"error": wrong, **costs, "float_error": float_error}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")
@@ -179,11 +180,6 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
         if len(batches) == _CALIBRATION_BATCHES:
             break
     return batches
-
-
-def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
-    join = problem.collate
-    return None if join is None else lambda samples: join(samples, candidate.parameters)
 
 
 def _checked(score: Score, problem: Problem, config: Config) -> Score:

@@ -46,10 +46,12 @@ TRAIN debug false
 TEST name study
 TEST root results
 TEST arm -1
-TEST epochs 20
+TEST seeds 3
+TEST epochs
+TEST folds none
 TEST objectives error, model_size, working_memory, latency
-TEST quant_scheme post
-TEST pruning true
+TEST quant_scheme
+TEST pruning
 TEST splitter false
 PROBLEM problem
 DEVICE device arduino-uno
@@ -245,7 +247,7 @@ def test_keyword_of_several_sections_means_the_one_of_train() -> None:
         "mine",
         "study",
         False,
-        True,
+        None,
     )
 
 

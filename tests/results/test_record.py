@@ -9,7 +9,7 @@ import pytest
 from problems.records import HEADER, TRIALS, assert_same, candidate, complete, configured, opened
 
 import sparsemod
-from sparsemod.results import errors_on_test, load, stops
+from sparsemod.results import load, stops
 from sparsemod.study import Trial
 
 
@@ -148,9 +148,3 @@ def test_front_as_json_says_what_it_is_judged_by(folder: Path) -> None:
         "score": {"error": 0.5, "model_size_bytes": 100},
         "parameters": {"width": 1, "rate": 0.0},
     }
-
-
-def test_test_errors_are_read_as_written_and_averaged_over_repetitions(folder: Path) -> None:
-    assert errors_on_test(folder) == {}
-    (folder / "test.csv").write_text("number,origin,test_error\n1,test,0.25\n4,test,\n1,test,0.75\n0,test,0.5\n")
-    assert errors_on_test(folder) == {1: 0.5, 0: 0.5}
