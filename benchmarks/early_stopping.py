@@ -66,7 +66,7 @@ def _settings(path: str, seed: int) -> Config:
 def _screen(settings: Config) -> Screen:
     problem = problem_of(settings)
     data = data_of(problem)
-    return Screen(problem, settings, data.input_shape, data.num_classes)
+    return Screen(problem, settings, data)
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def choosing() -> list[tuple[str, float | None, float]]:
     problem = Problem(cnn.space(blocks=2, layers=2), cnn.build, datasets.digits, cnn.MORPHISMS)
     config = from_keywords(problem=problem, device="arduino-uno")
     data = data_of(problem)
-    screen = Screen(problem, config, data.input_shape, data.num_classes)
+    screen = Screen(problem, config, data)
     rng = np.random.default_rng(0)
 
     def grown(count: int) -> Study:
@@ -93,7 +93,7 @@ def choosing() -> list[tuple[str, float | None, float]]:
         return time.process_time() - started
 
     def new(kind: type[Bayes | Morph]) -> Bayes | Morph:
-        return kind(Screen(problem, config, data.input_shape, data.num_classes), 10, 0)
+        return kind(Screen(problem, config, data), 10, 0)
 
     study = grown(3)
     loading = seconds(new(Bayes), study) - min(seconds(new(Bayes), study) for _ in range(RUNS))

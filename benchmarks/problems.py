@@ -8,16 +8,13 @@ Folders are found below DATA_PATH: `mnist` and `cifar10` with the official files
 [Anguita2013] A public domain dataset for human activity recognition using smartphones, ESANN 2013.
 """
 
-import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sparsemod import Augment, Data, InputError, Problem, Tensors, datasets
+from sparsemod import Augment, Data, Problem, Tensors, datasets
 from sparsemod.spaces import cnn
 
 _SIDE = 20
@@ -47,38 +44,13 @@ def _small_and_grey(split: object) -> Tensors:
 
 
 def spoken_digits() -> Data:
-    """MFCC of the spoken digits, 49 x 10 [Jackson2018]; the official test part is the first five of each speaker."""
-    with np.load(_file("fsdd", "fsdd_mfcc_49x10.npz")) as file:
-        x, y, held_out = file["x"], file["y"], file["is_test"].astype(bool)
-    mean, std = x[~held_out].mean((0, 1)), x[~held_out].std((0, 1))
-    scaled = torch.as_tensor((x - mean) / std, dtype=torch.float32).unsqueeze(1)
-    labels, held_out = torch.as_tensor(y).long(), torch.as_tensor(held_out)
-    train = Tensors(scaled[~held_out], labels[~held_out], augment=Augment(shift=2))
-    return Data.from_tensors(train, Tensors(scaled[held_out], labels[held_out]), num_classes=10)
+    """MFCC of the spoken digits, 49 x 10, with the official test part [Jackson2018]."""
+    return datasets.fsdd(augment=Augment(shift=2), layout="1 T F")
 
 
 def activities() -> Data:
-    """A third of the smartphone windows, 128 x 9 [Anguita2013]; neighbours overlap, so the last fifth validates."""
-    with np.load(_file("uci_har_subset", "uci_har_subset.npz")) as file:
-        parts = {name: torch.as_tensor(file[name]) for name in ("x_train", "y_train", "x_test", "y_test")}
-    x, y = parts["x_train"], parts["y_train"].long()
-    mean, std = x.mean((0, 1)), x.std((0, 1))
-    kept = len(x) * 4 // 5
-
-    def scaled(samples: torch.Tensor) -> torch.Tensor:
-        return ((samples - mean) / std).unsqueeze(1)
-
-    test = Tensors(scaled(parts["x_test"]), parts["y_test"].long())
-    train, validation = Tensors(scaled(x[:kept]), y[:kept]), Tensors(scaled(x[kept:]), y[kept:])
-    return Data(train, validation, test, (1, 128, 9), 6)
-
-
-def _file(folder: str, name: str) -> Path:
-    root = os.environ.get("DATA_PATH")
-    path = Path(root or ".") / folder / name
-    if not path.is_file():
-        raise InputError(f"{path} is not there; set DATA_PATH to the folder that holds {folder}/{name}")
-    return path
+    """A third of the smartphone windows, 128 x 9 [Anguita2013]."""
+    return datasets.har(layout="1 T F")
 
 
 _small = partial(cnn.space, layers=2, fc_layers=1, learning_rate=(1e-3, 3e-2), batch_size=(32, 256))

@@ -90,7 +90,7 @@ def _kinds(problem: Problem, parameters: Parameters) -> Iterator[tuple[str, Para
 def _share(problem: Problem, parameters: Parameters, budget: float) -> float:
     """The share of channels whose removal leaves most nearly this share of the parameters."""
     data = data_of(problem)
-    screen = Screen(problem, _config(problem), data.input_shape, data.num_classes)
+    screen = Screen(problem, _config(problem), data)
     left = {
         share: screen.costs(parameters | {"prune_channels": share})["params"] / screen.costs(parameters)["params"]
         for share in (percent / 100 for percent in range(1, 90))

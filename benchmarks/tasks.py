@@ -160,7 +160,7 @@ def _cnn() -> Task:
     """The package's own space of convolutional networks on 8 x 8 images, each built, traced and costed for an AVR."""
     space = cnn.space(blocks=2, layers=2)
     config = from_keywords(device="arduino-uno")
-    screen = Screen(Problem(space, cnn.build, datasets.digits), config, (1, 8, 8), 10)
+    screen = Screen(Problem(space, cnn.build, datasets.digits), config, datasets.digits())
     limits = {"model_size": 3_000.0, "working_memory": 600.0, "latency": 100.0}
 
     def costs(parameters: Parameters) -> Values:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparsemod.augment import Augment as Augment
     from sparsemod.config import Config as Config
     from sparsemod.data import Data as Data
+    from sparsemod.data import Sequences as Sequences
     from sparsemod.data import Tensors as Tensors
     from sparsemod.device import DEVICES as DEVICES
     from sparsemod.device import Device as Device
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sparsemod.space import Float as Float
     from sparsemod.space import Int as Int
     from sparsemod.space import SearchSpace as SearchSpace
+    from sparsemod.sparse import Sparse as Sparse
     from sparsemod.study import Candidate as Candidate
     from sparsemod.study import Study as Study
     from sparsemod.study import Trial as Trial
@@ -39,18 +41,19 @@ _HOMES = {
     **dict.fromkeys(("ConfigError", "Infeasible", "InputError", "SparsemodError"), "errors"),
     **dict.fromkeys(("Choice", "Float", "Int", "SearchSpace"), "space"),
     **dict.fromkeys(("Candidate", "Study", "Trial"), "study"),
-    **dict.fromkeys(("Data", "Tensors"), "data"),
+    **dict.fromkeys(("Data", "Sequences", "Tensors"), "data"),
     **dict.fromkeys(("DEVICES", "Device"), "device"),
     "Augment": "augment",
     "Config": "config",
     "Problem": "problem",
+    "Sparse": "sparse",
     "load": "results",
     "search": "loop",
 }
 
 __all__ = ["DEVICES", "Augment", "Candidate", "Choice", "Config", "ConfigError", "Data", "Device", "Float",
-           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "SparsemodError", "Study", "Tensors", "Trial",
-           "load", "search"]  # fmt: skip
+           "Infeasible", "InputError", "Int", "Problem", "SearchSpace", "Sequences", "Sparse", "SparsemodError",
+           "Study", "Tensors", "Trial", "load", "search"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

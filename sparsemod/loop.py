@@ -142,7 +142,7 @@ def _screen(problem: Problem, config: Config) -> Screen:
     if problem.build is None or problem.load_data is None:
         return Screen(replace(problem, build=None), config)
     data = data_of(problem)
-    return Screen(problem, config, data.input_shape, data.num_classes)
+    return Screen(problem, config, data)
 
 
 def _stages(screen: Screen, config: Config) -> list[Stage]:
@@ -195,14 +195,19 @@ def _header(screen: Screen, config: Config) -> dict[str, Any]:
 def _limits(screen: Screen, config: Config) -> dict[str, float]:
     """Hard limits; `max_error` is one where the error is no objective."""
     train = config.train
-    hard = {} if "error" in train.objectives or train.max_error == 1 else _largest_error(screen, config)
+    of_shares = screen.problem.error is None  # which 1 does not limit
+    unlimited = "error" in train.objectives or (of_shares and train.max_error == 1)
+    hard = {} if unlimited else _largest_error(screen, config)
     return {**screen.limits, **hard}
 
 
 def _largest_error(screen: Screen, config: Config) -> dict[str, float]:
-    """The error from which on nothing counts."""
+    """The error from which on nothing counts; not known of an error of the problem's own if `max_error` is not set."""
     largest = config.train.max_error
-    return {"error": min(largest, screen.limits.get("error", largest))}
+    if screen.problem.error is not None and ("TRAIN", "max_error") not in config.origins:
+        largest = math.inf
+    known = min(largest, screen.limits.get("error", largest))
+    return {"error": known} if math.isfinite(known) else {}
 
 
 def _require_same_limits(before: Mapping[str, float], now: Mapping[str, float], folder: Path) -> None:
@@ -377,7 +382,7 @@ class _Search:
             )
         if train.time_limit and self.elapsed + self._seconds_to_finish(stage) >= train.time_limit:
             return f"time limit of {train.time_limit:g} s reached", True
-        best = min((trial.score.get("error", 1.0) for trial in study.pareto_front()), default=1.0)
+        best = min((trial.score.get("error", math.inf) for trial in study.pareto_front()), default=math.inf)
         if train.min_error and best <= train.min_error and stage.candidates is not None:
             return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
         return self._stagnation(stage), False

@@ -14,7 +14,7 @@ from sparsemod.space import Parameters, SearchSpace, Value
 if TYPE_CHECKING:
     import numpy as np
     from ax.core.search_space import SearchSpace as AxSearchSpace
-    from torch import nn
+    from torch import Tensor, nn
 
     from sparsemod.data import Batch, Data
     from sparsemod.study import Candidate
@@ -69,6 +69,12 @@ class Problem:
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It
             is called for each part of a training: before channels are removed, after that, and for quantization-aware
             training.
+        loss: `loss(outputs, y)` gives what the built-in training makes small, a tensor of one number, in place of the
+            cross entropy; real targets of as many numbers as the outputs come in their shape. For whatever is no
+            classification: regression, an autoencoder (`y` are the inputs), a ranking.
+        error: `error(outputs, y, x)` gives the error from all outputs of the integer network, in real units, with their
+            labels or targets and inputs, in place of the share of wrong classes; at least 0, and it may be above 1.
+            `sparsemod.metrics` has the usual ones.
         teacher: `teacher(data)` gives a trained network, loaded or trained on `data.train`, once per process; what is
             built learns from its scores, too (`[TRAIN] distillation`). It gets the inputs that a candidate gets. A
             `train` of one's own is not told of it.
@@ -88,6 +94,8 @@ class Problem:
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
     train: Callable[..., None] | None = None
+    loss: "Callable[[Tensor, Tensor], Tensor] | None" = None
+    error: "Callable[[Tensor, Tensor, Tensor], float] | None" = None
     teacher: "Callable[[Data], nn.Module] | None" = None
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
@@ -103,6 +111,8 @@ class Problem:
             raise InputError(f"the parameters {', '.join(taken)} have names of columns in the results; rename them")
         if self.objective is None and (self.build is None or self.load_data is None):
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
+        if self.teacher is not None and self.loss is not None:
+            raise InputError("a teacher teaches classes, by cross entropy; leave out the teacher or the loss")
         wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
         if wrong:
             raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")

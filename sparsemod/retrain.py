@@ -119,10 +119,11 @@ test.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would 
 
 
 def _as_searched(config: Config) -> Config:
-    """Quantized and pruned as in [TRAIN], unless [TEST] says otherwise."""
+    """Quantized, pruned and cut into windows as in [TRAIN], unless [TEST] says otherwise."""
     scheme = config.test.quant_scheme or config.train.quant_scheme
     pruning = config.train.pruning if config.test.pruning is None else config.test.pruning
-    return replace(config, train=replace(config.train, quant_scheme=scheme, pruning=pruning))
+    splitter = config.train.splitter if config.test.splitter is None else config.test.splitter
+    return replace(config, train=replace(config.train, quant_scheme=scheme, pruning=pruning, splitter=splitter))
 
 
 def _write(tests: Sequence[Tested], folder: Path) -> None:

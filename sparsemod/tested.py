@@ -33,8 +33,8 @@ class Tested:
         group: Held out of the training and tested on; None for the test set of the problem.
         epochs: That the network was trained for.
         status: complete, infeasible or failed.
-        error: Share of wrong answers; None unless complete.
-        recalls: Share of each class that was found, K; None where there is no sample of it.
+        error: Share of wrong answers, or the problem's own error; None unless complete.
+        recalls: Share of each class that was found, K; None where there is no sample of it; empty without classes.
         costs: Figures of this very network by name, without the error.
         seconds: Of training and measuring.
         reason: Why it is not complete.

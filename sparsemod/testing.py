@@ -22,7 +22,7 @@ import torch
 
 from sparsemod.config import Config, ProblemSection, from_keywords
 from sparsemod.cost.screen import Screen, over_limits
-from sparsemod.data import Data, Samples, Split, Tensors
+from sparsemod.data import Data, Samples, Sequences, Split, Tensors
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import Infeasible, InputError, SparsemodError
 from sparsemod.evaluate import evaluate, teacher_of
@@ -64,12 +64,12 @@ def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[t
     data: Data | None = None
     if problem.load_data is not None:
         data, faults = _loaded(problem)
-        yield f"data: {_described(data)}", faults
+        yield f"data: {_described(data, problem)}", faults
     if problem.teacher is not None and data is not None:
         problem, faults = _taught(problem, data)
         yield "teacher: loaded or trained, and asked", faults
     if problem.build is not None and data is not None:
-        screen = Screen(problem, config, data.input_shape, data.num_classes)
+        screen = Screen(problem, config, data)
         fit, faults = _build_faults(problem, screen, data)
         yield f"builder: {_MEMBERS} random members built and traced, {fit} within the limits", faults
     for morphism in problem.morphisms:
@@ -155,24 +155,32 @@ def _loaded(problem: Problem) -> tuple[Data | None, list[str]]:
         return None, [f"load_data returns a {type(data).__name__}; it must return a sparsemod.Data"]
     faults = []
     for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        if split is None:
-            continue
-        if len(split) == 0:
-            faults.append(f"the {name} split is empty")
-            continue
-        x, y = next(iter(split.batches(256, None, None))) if problem.collate is None else (None, None)
-        if x is not None and tuple(x.shape[1:]) != data.input_shape:
-            faults.append(f"{name} samples have shape {tuple(x.shape[1:])}; input_shape says {data.input_shape}")
-        if x is not None and not bool(torch.isfinite(x).all()):
-            faults.append(f"the {name} split holds values that are not finite")
-        if y is not None and not 0 <= int(y.min()) <= int(y.max()) < data.num_classes:
-            faults.append(f"{name} labels run from {int(y.min())} to {int(y.max())}; num_classes is {data.num_classes}")
+        if split is not None:
+            faults += _split_faults(name, split, data, problem)
     faults += _augmentation_faults(data.train) if not faults and problem.collate is None else []
     for name, split in (("validation", data.validation), ("test", data.test)):
         shared = 0.0 if split is None else _shared(split, data.train)
         if shared > _SHARED:
             faults.append(f"{shared:.0%} of the {name} samples are training samples too; the splits must be disjoint")
     return data, faults
+
+
+def _split_faults(name: str, split: Split, data: Data, problem: Problem) -> list[str]:
+    """What is wrong with the first samples of a part; with a `collate` of the user's scoring tries them."""
+    if len(split) == 0:
+        return [f"the {name} split is empty"]
+    if problem.collate is not None:
+        return []
+    split = split.padded(data.input_shape[0]) if isinstance(split, Sequences) else split
+    x, y = next(iter(split.batches(256)))
+    faults = []
+    if tuple(x.shape[1:]) != data.input_shape:
+        faults.append(f"{name} samples have shape {tuple(x.shape[1:])}; input_shape says {data.input_shape}")
+    if not bool(torch.isfinite(x).all()):
+        faults.append(f"the {name} split holds values that are not finite")
+    if problem.loss is None and not 0 <= int(y.min()) <= int(y.max()) < data.num_classes:
+        faults.append(f"{name} labels run from {int(y.min())} to {int(y.max())}; num_classes is {data.num_classes}")
+    return faults
 
 
 def _augmentation_faults(train: Split) -> list[str]:
@@ -204,7 +212,7 @@ def _taught(problem: Problem, data: Data) -> tuple[Problem, list[str]]:
 
 def _teacher_faults(teacher: torch.nn.Module, data: Data) -> list[str]:
     """What is wrong with its scores for a batch of training samples."""
-    x, _ = next(data.train.batches(_VALIDATION))
+    x, _ = next(data.seen_by({}).train.batches(_VALIDATION))
     try:
         with torch.no_grad():
             scores = teacher(x.long() if reads_tokens(teacher) else x)
@@ -222,18 +230,19 @@ def _shared(split: Split, train: Split) -> float:
     """Share of a split's samples that the training split holds as well."""
     if isinstance(split, Samples) and isinstance(train, Samples) and split.dataset is train.dataset:
         return len(set(split.indices) & set(train.indices)) / len(split)
-    if isinstance(split, Tensors) and isinstance(train, Tensors):
-        known = {row.tobytes() for row in train.x.numpy()}
-        return sum(row.tobytes() in known for row in split.x.numpy()) / len(split)
+    if isinstance(split, Tensors | Sequences) and isinstance(train, Tensors | Sequences):
+        known = {row.numpy().tobytes() for row in train.x}
+        return sum(row.numpy().tobytes() in known for row in split.x) / len(split)
     return 0.0
 
 
-def _described(data: Data | None) -> str:
+def _described(data: Data | None, problem: Problem) -> str:
     if data is None:
         return "not loaded"
+    kinds = "classes" if problem.loss is None else "outputs"
     counts = f"{len(data.train):,} train, {len(data.validation):,} validation"
     test = "" if data.test is None else f", {len(data.test):,} test"
-    return f"{counts}{test} samples of {' x '.join(map(str, data.input_shape))}, {data.num_classes} classes"
+    return f"{counts}{test} samples of {' x '.join(map(str, data.input_shape))}, {data.num_classes} {kinds}"
 
 
 def _build_faults(problem: Problem, screen: Screen, data: Data) -> tuple[int, list[str]]:
@@ -286,8 +295,10 @@ def _morphism_faults(problem: Problem, morphism: Morphism) -> list[str]:
 
 def _score_faults(problem: Problem, config: Config, data: Data) -> list[str]:
     """A few members that fit, through the whole pipeline on a handful of samples."""
-    screen = Screen(problem, config, data.input_shape, data.num_classes)
-    small = replace(data, train=_head(data.train, _TRAIN), validation=_head(data.validation, _VALIDATION), test=None)
+    screen = Screen(problem, config, data)
+    # An error of one's own may need what only all samples have, such as anomalies.
+    validation = _head(data.validation, _VALIDATION) if problem.error is None else data.validation
+    small = replace(data, train=_head(data.train, _TRAIN), validation=validation, test=None)
     brief = replace(config, problem=ProblemSection(replace(problem, load_data=lambda: small)))
     return _trial_faults(brief, [p for p in _members(problem) if _fits(screen, p)][:_SCORED])
 
@@ -393,8 +404,10 @@ def _fits(screen: Screen, parameters: Parameters) -> bool:
         return False
 
 
-def _head(split: Split, n: int) -> Samples:
+def _head(split: Split, n: int) -> Split:
     size = min(n, len(split))
+    if isinstance(split, Sequences):
+        return split.select(torch.arange(size))
     if isinstance(split, Samples):
         return Samples(split.dataset, list(split.indices)[:size])
     dataset: Any = split

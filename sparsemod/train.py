@@ -15,11 +15,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR,
 from sparsemod.data import Collate, Split
 from sparsemod.errors import InputError
 from sparsemod.kernels import faster
+from sparsemod.metrics import Error, comparable
 from sparsemod.problem import TRAINING_DEFAULTS
 from sparsemod.space import Parameters
 
 AfterStep = Callable[[int, int], None]
 """Called after each optimizer step with the number of steps done and the number of all steps."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(outputs, y) -> what training makes small."""
 
 _EVALUATION_BATCH = 512
 _TEMPERATURE = 4.0
@@ -39,11 +43,12 @@ def train(
     after_step: AfterStep | None = None,
     collate: Collate | None = None,
     teacher: nn.Module | None = None,
+    loss: Loss | None = None,
 ) -> None:
-    """Trains a network in place with Adam on the cross entropy.
+    """Trains a network in place with Adam on the cross entropy, or on a loss of one's own.
 
     Args:
-        network: (N, *input shape) -> logits (N, K).
+        network: (N, *input shape) -> logits (N, K), or what the loss takes.
         split: Training samples.
         parameters: `batch_size`, `learning_rate`, and how it falls, `learning_schedule`: `step` multiplies it by
             `learning_gamma` every `learning_step` epochs, `cosine` and `one-cycle` [Smith2018] lead it to zero over all
@@ -54,6 +59,7 @@ def train(
         after_step: Hook, such as a pruning ramp.
         collate: Joins samples to a batch.
         teacher: A trained network, whose scores are learned as well [Hinton2015].
+        loss: Replaces the cross entropy, `label_smoothing` and the teacher; see `Problem.loss`.
 
     Raises:
         Diverged: The loss is not finite.
@@ -76,16 +82,17 @@ def train(
                 for norm in norms:
                     norm.train(len(x) > 1)  # there is no variance of a single sample
                 x = _channels_last(x)
-                loss = _loss(network(x), x, y, parameters, teacher)
+                outputs = network(x)
+                lost = _loss(outputs, x, y, parameters, teacher) if loss is None else _own_loss(loss, outputs, y)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                lost.backward()
                 optimizer.step()
                 schedule.step()
                 step += 1
                 if after_step is not None:
                     after_step(step, steps)
-            if not math.isfinite(loss.item()):
-                raise Diverged(f"the loss became {loss.item()} in epoch {epoch + 1}; a smaller learning rate may help")
+            if not math.isfinite(lost.item()):
+                raise Diverged(f"the loss became {lost.item()} in epoch {epoch + 1}; a smaller learning rate may help")
     network.eval()
 
 
@@ -132,25 +139,40 @@ def _loss(scores: Tensor, x: Tensor, y: Tensor, parameters: Parameters, teacher:
     )
 
 
+def _own_loss(loss: Loss, outputs: Tensor, y: Tensor) -> Tensor:
+    lost = loss(outputs, comparable(outputs, y))
+    if not isinstance(lost, Tensor) or lost.numel() != 1:
+        found = f"shape {tuple(lost.shape)}" if isinstance(lost, Tensor) else f"type {type(lost).__name__}"
+        raise InputError(f"the loss has {found}; it must be a tensor of one number, such as a mean")
+    return lost
+
+
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
-def network_error(network: nn.Module, split: Split, collate: Collate | None = None) -> float:
-    """Share of wrong answers of a float network as it stands, by the layout and the kernels that it trains with."""
+def network_error(network: nn.Module, split: Split, collate: Collate | None = None, own: Error | None = None) -> float:
+    """The error of a float network as it stands, by the layout and the kernels that it trains with; see `error`."""
     with faster(network):
-        return error(lambda x: network(_channels_last(x)), split, collate)
+        return error(lambda x: network(_channels_last(x)), split, collate, own)
 
 
 @torch.no_grad()
-def error(predict: Callable[[Tensor], Tensor], split: Split, collate: Collate | None = None) -> float:
-    """Share of wrong answers over all samples.
+def error(
+    predict: Callable[[Tensor], Tensor], split: Split, collate: Collate | None = None, own: Error | None = None
+) -> float:
+    """Share of wrong answers over all samples, or an error of one's own.
 
     Args:
-        predict: (N, *input shape) -> scores (N, K); the largest is the answer.
+        predict: (N, *input shape) -> scores (N, K), of which the largest is the answer; or what `own` takes.
         split: Samples, read in order.
         collate: Joins samples to a batch.
+        own: `Problem.error`: gets the outputs, labels or targets, and inputs of all samples at once.
     """
+    if own is not None:
+        parts = [(predict(x), y, x) for x, y in split.batches(_EVALUATION_BATCH, None, collate)]
+        outputs, y, x = (torch.cat(part) for part in zip(*parts, strict=True))
+        return float(own(outputs, comparable(outputs, y), x))
     wrong = total = 0
     for x, y in split.batches(_EVALUATION_BATCH, None, collate):
         wrong += int((predict(x).argmax(1) != y).sum())

@@ -24,6 +24,16 @@ def test_docstring_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_page_on_own_problems_runs_as_it_stands(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "own_problem.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    assert {trial.status for trial in names["study"].trials} == {"complete"}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"script", "old"}
+
+
 def test_page_on_own_evaluations_runs_as_it_stands(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "optimizer.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -9,12 +9,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sparsemod"
 
 ROWS = {
-    5: ("__main__", "cli", "commands", "display", "export", "report", "tensorboard", "testing"),
+    5: ("__main__", "cli", "commands", "display", "export", "report", "sparse", "tensorboard", "testing"),
     4: ("loop", "retrain"),
     3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
     2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "tested", "train"),
     1: ("config", "data", "files", "graph", "problem", "study"),
-    0: ("augment", "device", "errors", "kernels", "locate", "objectives", "pareto", "space", "textplot"),
+    0: ("augment", "device", "errors", "kernels", "locate", "metrics", "objectives", "pareto", "space", "textplot"),
 }
 
 EXCEPTIONS = {
@@ -29,6 +29,7 @@ EXCEPTIONS = {
     # errors imports nothing, so nothing can go in circles.
     ("augment", "errors"),
     ("locate", "errors"),
+    ("metrics", "errors"),
     ("space", "errors"),
 }
 

@@ -113,16 +113,19 @@ class TrainSection:
     )
     pruning: bool = _key(True, "prune while training, as `prune_threshold`, `prune_pattern` and `prune_channels` say")
     morphisms: bool = _key(True, "false skips the morphism stage")
-    splitter: bool = _key(False, "cut sequences into windows of the searched parameter `max_len` before collating")
+    splitter: bool = _key(
+        False,
+        "cut sequences into windows of the searched parameter `max_len`, each a sample; false: cut or pad each to it",
+    )
     flops: float = _key(
         0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0
     )
     max_error: float = _key(
         1.0,
         "errors from here on count nothing: the reference point of the hypervolume; a hard limit where the error is no "
-        "objective: `objectives = model_size` finds the smallest network of at most this error",
+        "objective: `objectives = model_size` finds the smallest network of at most this error. Not set, an error of "
+        "the problem's own is judged by its first trials",
         above=0,
-        at_most=1,
     )
     seed: int = _key(0, "of every random number of the search", at_least=0, at_most=2**32 - 1)
     tolerance: float = _key(
@@ -132,9 +135,7 @@ class TrainSection:
     )
     patience: int = _key(10, "rounds over which `tolerance` is measured", at_least=1)
     time_limit: Seconds = _key(Seconds(0), "wall-clock limit of the search, such as 20 min or 2 h; 0: none", at_least=0)
-    min_error: float = _key(
-        0.0, "stop once a network within the limits has at most this error; 0: never", at_least=0, at_most=1
-    )
+    min_error: float = _key(0.0, "stop once a network within the limits has at most this error; 0: never", at_least=0)
     max_failures: int = _key(5, "stop after this many failed candidates in a row", at_least=1)
     debug: bool = _key(False, "show the full traceback of every failed candidate")
 
@@ -165,7 +166,7 @@ class TestSection:
         "", "post, dynamic, both or none; empty: as in [TRAIN]", one_of=("", "post", "dynamic", "both", "none")
     )
     pruning: bool | None = _key(None, "true or false; empty: as in [TRAIN]")
-    splitter: bool = _key(False, "as in [TRAIN]")
+    splitter: bool | None = _key(None, "true or false; empty: as in [TRAIN]")
 
 
 @dataclass(frozen=True)

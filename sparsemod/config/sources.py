@@ -13,7 +13,7 @@ from sparsemod.config.sections import SECTIONS, Config, keys
 from sparsemod.config.values import Bytes, Millijoules, Milliseconds, nearest, parse
 from sparsemod.errors import ConfigError
 
-_OF_PROBLEM = ("space", "build", "load_data", "collate", "costs", "objective", "limits")
+_OF_PROBLEM = ("space", "build", "load_data", "collate", "loss", "error", "teacher", "costs", "objective", "limits")
 """What is a part of the problem, but easily given to a search beside it."""
 
 
@@ -151,8 +151,6 @@ def _build(source: str, folder: Path, given: _Given, mistakes: list[str]) -> Con
             except ValueError as error:
                 mistakes.append(f"{found.where if found else key.name}: {error}")
         built[section.lower()] = kind(**values)
-    if built["train"].splitter or built["test"].splitter:
-        mistakes.append("splitter: there are no sequence spaces yet whose windows it could cut; set it to false")
     if mistakes:
         raise ConfigError(source, mistakes)
     return Config(**built, folder=folder, origins={place: value.origin for place, value in given.items()})

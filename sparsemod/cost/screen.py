@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from sparsemod.config import Config
 from sparsemod.cost import cost
+from sparsemod.data import Data
 from sparsemod.device import DEVICES, Device
 from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodError
 from sparsemod.graph import Graph, trace
@@ -48,20 +49,17 @@ class Screen:
     Args:
         problem: Its `costs` if it has one; else its network is built and traced.
         config: Device, limits and quantization scheme.
-        input_shape: Of one sample.
-        num_classes: K.
+        data: Says what the network of a candidate gets, and how many scores it gives; needed where it is traced.
     """
 
-    def __init__(
-        self, problem: Problem, config: Config, input_shape: tuple[int, ...] = (), num_classes: int = 0
-    ) -> None:
+    def __init__(self, problem: Problem, config: Config, data: Data | None = None) -> None:
         self.problem = problem
         self.limits = {**_limits_of_device(problem, config), **problem.limits}
         self._device = config.target()
         _require_power(problem, config, self._device)
         self._scheme = config.train.quant_scheme
-        self._pruning = config.train.pruning
-        self._shape, self._classes = input_shape, num_classes
+        self._pruning, self._splitter = config.train.pruning, config.train.splitter
+        self._data = data
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
         self._names: set[str] = set()
@@ -174,30 +172,33 @@ class Screen:
         return found
 
     def _traced(self, parameters: Parameters) -> Graph:
-        network = self._built(parameters)
+        assert self._data is not None
+        with _own_code("collate"):
+            given = self._data.shape_seen_by(parameters, self.problem.collate, self._splitter)
+        network = self._built(parameters, given)
         share = channel_share(parameters) if self._pruning else 0.0
-        graph = self._narrowed(network, parameters, share) if share else trace(network, self._shape, self._scheme)
-        shape = graph.activations[graph.output].shape
-        if shape != (self._classes,):
+        graph = self._narrowed(network, parameters, given, share) if share else trace(network, given, self._scheme)
+        shape, classes = graph.activations[graph.output].shape, self._data.num_classes
+        if shape != (classes,) and not (self.problem.error is not None and math.prod(shape) == classes):
             raise InputError(
-                f"build returned a network with output {shape}; it must be ({self._classes},): one score for each "
+                f"build returned a network with output {shape}; it must be ({classes},): one score for each "
                 "class (does the builder use num_classes?)"
             )
         return graph
 
-    def _built(self, parameters: Parameters) -> nn.Module:
-        assert self.problem.build is not None
+    def _built(self, parameters: Parameters, shape: tuple[int, ...]) -> nn.Module:
+        assert self.problem.build is not None and self._data is not None
         with torch.device("meta"), _Unfilled(), _own_code("build"):
-            return self.problem.build(parameters, self._shape, self._classes)
+            return self.problem.build(parameters, shape, self._data.num_classes)
 
-    def _narrowed(self, network: nn.Module, parameters: Parameters, share: float) -> Graph:
+    def _narrowed(self, network: nn.Module, parameters: Parameters, shape: tuple[int, ...], share: float) -> Graph:
         """The graph without the channels that training will remove: how many they are follows from the widths."""
-        found = channels(network, self._shape)
+        found = channels(network, shape)
         remove(network, found, found.removed(share))
         try:
-            return trace(network, self._shape, self._scheme)
+            return trace(network, shape, self._scheme)
         except Exception as error:  # whatever the forward raises
-            trace(self._built(parameters), self._shape, self._scheme)  # what is wrong without removal comes first
+            trace(self._built(parameters, shape), shape, self._scheme)  # what is wrong without removal comes first
             raise no_longer_works(share, error) from error
 
 

@@ -12,15 +12,16 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from sparsemod.config import Config, ProblemSection
-from sparsemod.data import Data, Split, Tensors, joined
+from sparsemod.data import Data, Sequences, Split, Tensors, joined
 from sparsemod.errors import InputError
 from sparsemod.evaluate.given import collate_of, data_of, problem_of, teacher_of
-from sparsemod.evaluate.mistakes import confusion
+from sparsemod.evaluate.mistakes import confusion, readable
 from sparsemod.evaluate.pipeline import evaluate
-from sparsemod.graph import Graph
+from sparsemod.graph import Graph, run
 from sparsemod.problem import Problem
 from sparsemod.study import Candidate, Trial
 from sparsemod.tested import Tested
+from sparsemod.train import error
 
 
 def measure_retrained(candidate: Candidate, seed: int, group: int | None, config: Config) -> Tested:
@@ -40,7 +41,7 @@ def measure_retrained(candidate: Candidate, seed: int, group: int | None, config
     outcome = evaluate(fresh, replace(config, train=train, problem=ProblemSection(others)))
     found = Tested(candidate.number, seed, group, candidate.epochs, outcome.trial.status, reason=outcome.trial.reason)
     if outcome.graph is not None:
-        found = _measured(found, outcome.graph, outcome.trial, problem, held_out)
+        found = _measured(found, outcome.graph, outcome.trial, held_out, config)
     return replace(found, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -54,10 +55,9 @@ def measure_saved(trial: Trial, epochs: int, graph: Graph, config: Config) -> Te
         config: Of the study.
     """
     started = time.perf_counter()
-    problem = problem_of(config)
-    test = data_of(problem).test
+    test = data_of(problem_of(config)).test
     assert test is not None
-    found = _measured(Tested(trial.number, None, None, epochs), graph, trial, problem, test)
+    found = _measured(Tested(trial.number, None, None, epochs), graph, trial, test, config)
     return replace(found, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -73,12 +73,21 @@ def groups_of(data: Data) -> list[int]:
     return groups
 
 
-def _measured(found: Tested, graph: Graph, trial: Trial, problem: Problem, split: Split) -> Tested:
-    counts = confusion(graph, split, data_of(problem).num_classes, collate_of(problem, trial.candidate.parameters))
+def _measured(found: Tested, graph: Graph, trial: Trial, split: Split, config: Config) -> Tested:
+    problem, parameters = problem_of(config), trial.candidate.parameters
+    data = replace(data_of(problem), validation=split).seen_by(parameters, problem.collate, config.train.splitter)
+    collate = collate_of(problem, parameters, data.input_shape)
+    costs = {name: value for name, value in trial.score.items() if name not in ("error", "float_error")}
+    if problem.error is not None or problem.loss is not None:
+        own = error(functools.partial(run, graph), readable(data.validation, graph), collate, problem.error)
+        found = replace(found, error=own)
+    if problem.loss is not None:  # there are no classes
+        return replace(found, costs=costs)
+    counts = confusion(graph, data.validation, data.num_classes, collate)
     right, total = counts.diagonal().tolist(), counts.sum(1).tolist()
     recalls = tuple(hits / samples if samples else None for hits, samples in zip(right, total, strict=True))
-    costs = {name: value for name, value in trial.score.items() if name not in ("error", "float_error")}
-    return replace(found, error=(sum(total) - sum(right)) / sum(total), recalls=recalls, costs=costs)
+    wrong = (sum(total) - sum(right)) / sum(total) if found.error is None else found.error
+    return replace(found, error=wrong, recalls=recalls, costs=costs)
 
 
 @functools.lru_cache(maxsize=2)
@@ -103,10 +112,10 @@ def _parted(problem: Problem, group: int | None) -> tuple[Problem, Split]:
     return replace(problem, load_data=lambda: seen, teacher=teacher), held_out
 
 
-def _all_samples(data: Data) -> tuple[Tensors, Tensor]:
+def _all_samples(data: Data) -> tuple[Tensors | Sequences, Tensor]:
     """Every sample there is, and the group of each, (N,)."""
     everything = functools.reduce(joined, [data.train, data.validation, *([data.test] if data.test else [])])
-    if not isinstance(everything, Tensors) or everything.groups is None:
+    if not isinstance(everything, Tensors | Sequences) or everything.groups is None:
         raise InputError(
             "[TEST] folds = groups needs to know who each sample comes from; give Tensors(x, y, groups=...), such as "
             "numbers of subjects or speakers"

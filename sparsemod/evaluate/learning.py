@@ -14,6 +14,7 @@ from sparsemod.config import Config
 from sparsemod.cost.screen import channel_share, target_pattern, target_sparsity
 from sparsemod.data import Collate, Data
 from sparsemod.evaluate.given import teacher_of
+from sparsemod.metrics import Error
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Parameters
 from sparsemod.train import AfterStep, network_error, train
@@ -37,6 +38,7 @@ class Learning:
         collate: Joins samples to a batch.
         bars: Errors above which the candidate is given up, by the epochs after which it is measured.
         curve: Errors by epochs; grows.
+        measure: The problem's own error, if it has one.
     """
 
     learn: Callable[..., None]
@@ -48,6 +50,7 @@ class Learning:
     collate: Collate | None
     bars: Mapping[int, float]
     curve: dict[int, float]
+    measure: Error | None = None
 
     def train(self, network: nn.Module, narrowed: bool) -> None:
         """All epochs; some of them before channels are removed, the others while weights become zero.
@@ -75,7 +78,7 @@ class Learning:
         """On validation, of the float network as it is now; its training may go on as if nothing had been."""
         modes = [(part, part.training) for part in network.modules()]
         network.eval()
-        found = network_error(network, self.data.validation, self.collate)
+        found = network_error(network, self.data.validation, self.collate, self.measure)
         for part, mode in modes:
             part.training = mode
         return found
@@ -123,7 +126,9 @@ def training_parameters(candidate: Parameters, config: Config) -> Parameters:
 
 
 def learner(problem: Problem, parameters: Parameters) -> Callable[..., None]:
-    """What trains a network: the problem's own, or ours with the teacher."""
-    if problem.train is not None or problem.teacher is None or float(parameters["distillation"]) == 0:
-        return problem.train or train
+    """What trains a network: the problem's own, or ours with the problem's loss or teacher."""
+    if problem.train is not None:
+        return problem.train
+    if problem.teacher is None or float(parameters["distillation"]) == 0:
+        return functools.partial(train, loss=problem.loss)
     return functools.partial(train, teacher=teacher_of(problem))

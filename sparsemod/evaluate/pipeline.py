@@ -119,8 +119,7 @@ def _score(
     curve: dict[int, float],
 ) -> tuple[Score, Weights, Graph]:
     assert problem.build is not None
-    data = data_of(problem)
-    screen = Screen(problem, config, data.input_shape, data.num_classes)
+    screen = Screen(problem, config, data_of(problem))
     misfit = screen.misfit(candidate.parameters)
     if misfit:
         raise Infeasible(misfit)
@@ -128,16 +127,20 @@ def _score(
     parameters = training_parameters(candidate.parameters, config)
     learn, seed = learner(problem, parameters), random_seed(config.train.seed, candidate.number)
     trained_on = parent == candidate.parameters  # the very network, for more epochs: its channels are removed already
-    before = None if parent is None else _network(problem, parent, data, config, narrowed=True)
+    before = None if parent is None else _network(problem, parent, config, narrowed=True)
     torch.manual_seed(seed)
-    network = _network(problem, candidate.parameters, data, config, narrowed=trained_on)
+    network = _network(problem, candidate.parameters, config, narrowed=trained_on)
+    data = data_of(problem).seen_by(candidate.parameters, problem.collate, config.train.splitter)
     if reads_tokens(network):
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
-        inherit(network, weights, before, data.input_shape)
-    collate = collate_of(problem, candidate.parameters)
+        shape_before = None if parent is None else _input_shape(problem, parent, config)
+        inherit(network, weights, before, data.input_shape, shape_before)
+    collate = collate_of(problem, candidate.parameters, data.input_shape)
     rng = torch.Generator().manual_seed(seed)
-    learning = Learning(learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve)
+    learning = Learning(
+        learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve, problem.error
+    )
     learning.train(network, narrowed=trained_on)
     float_error = learning.error(network)
 
@@ -146,7 +149,7 @@ def _score(
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
-    wrong = error(functools.partial(run, graph), data.validation, collate)
+    wrong = error(functools.partial(run, graph), data.validation, collate, problem.error)
     score = _checked({"error": wrong, **costs, "float_error": float_error}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
@@ -154,14 +157,19 @@ def _score(
     return score, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}, graph
 
 
-def _network(problem: Problem, parameters: Parameters, data: Data, config: Config, narrowed: bool) -> nn.Module:
+def _network(problem: Problem, parameters: Parameters, config: Config, narrowed: bool) -> nn.Module:
     """As it is built, or in the shape that its training leaves it in."""
     assert problem.build is not None
-    network = problem.build(parameters, data.input_shape, data.num_classes)
+    shape = _input_shape(problem, parameters, config)
+    network = problem.build(parameters, shape, data_of(problem).num_classes)
     share = channel_share(parameters) if narrowed and config.train.pruning else 0.0
     if share:
-        remove_channels(network, data.input_shape, share)
+        remove_channels(network, shape, share)
     return network
+
+
+def _input_shape(problem: Problem, parameters: Parameters, config: Config) -> tuple[int, ...]:
+    return data_of(problem).shape_seen_by(parameters, problem.collate, config.train.splitter)
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:
@@ -184,7 +192,7 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
 
 def _checked(score: Score, problem: Problem, config: Config) -> Score:
     """A score that has every objective and every figure with a limit of its own, and finite figures only."""
-    limited = [*problem.limits, *(["error"] if config.train.max_error < 1 else [])]
+    limited = [*problem.limits, *(["error"] if config.train.max_error != 1 else [])]
     needed = dict.fromkeys(limited, "has a limit") | dict.fromkeys(config.train.objectives, "is an objective")
     for name, why in needed.items():
         if name not in score:

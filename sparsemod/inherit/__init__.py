@@ -59,6 +59,7 @@ def inherit(
     weights: Mapping[str, Tensor],
     parent: nn.Module | None = None,
     input_shape: Sequence[int] = (),
+    parent_shape: Sequence[int] | None = None,
 ) -> None:
     """Overwrites the weights of a freshly built network with those of its parent, layer by layer by name.
 
@@ -68,8 +69,10 @@ def inherit(
         parent: The parent as it was built, which says who reads what; its own weights are not read. Without it, or
             where a network cannot be followed, what overlaps by position is copied.
         input_shape: Of one sample.
+        parent_shape: Of one sample of the parent, if it was another.
     """
-    kinship = None if parent is None else _kinship(network, parent, weights, input_shape)
+    shapes = input_shape, parent_shape or input_shape
+    kinship = None if parent is None else _kinship(network, parent, weights, *shapes)
     known = {name.rpartition(".")[0] for name in weights}
     modules = dict(network.named_modules())
     new = [name for name in modules if name not in known]
@@ -89,14 +92,18 @@ def inherit(
 
 
 def _kinship(
-    network: nn.Module, parent: nn.Module, weights: Mapping[str, Tensor], input_shape: Sequence[int]
+    network: nn.Module,
+    parent: nn.Module,
+    weights: Mapping[str, Tensor],
+    input_shape: Sequence[int],
+    parent_shape: Sequence[int],
 ) -> _Kinship | None:
     shapes = {name: tensor.shape for name, tensor in parent.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in weights.items()}:
         _log.debug("the parent was trained in another shape than it was built in: weights are inherited by position")
         return None
     try:
-        ours, theirs = follow(network, input_shape), follow(parent, input_shape)
+        ours, theirs = follow(network, input_shape), follow(parent, parent_shape)
     except (RuntimeError, ValueError, IndexError, InputError) as error:
         _log.debug("weights are inherited by position: %s", error)
         return None

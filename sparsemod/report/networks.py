@@ -64,12 +64,18 @@ def _page(source: Source, trial: Trial, device: Device, validation: Validation |
     page |= {"layers": layers(graph, device), "memory": memory_map(graph)}
     if validation is None:
         return page
+    if validation.problem.error is not None:
+        page["own_error"] = getattr(validation.problem.error, "__name__", "its own")
+    if validation.problem.loss is not None:
+        return page | {"not_run": "The problem has a loss of its own: its networks name no classes."}
     if time.monotonic() > late:
         return page | {"not_run": f"Left out: those of the networks before took {_SECONDS:.0f} s."}
     try:
         counts = mistakes(graph, trial, validation)
     except Exception as error:  # the user's data and collate: the rest of the page stands without
         return page | {"not_run": f"The validation data cannot be run through the network: {error}"}
+    if validation.problem.error is not None:
+        return page | {"confusion": counts}
     return page | {"confusion": counts, "measured_error": _share_wrong(counts)}
 
 

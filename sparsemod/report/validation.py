@@ -14,18 +14,24 @@ from sparsemod.study import Trial
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """A problem and its data."""
+    """A problem and its data.
+
+    Attributes:
+        splitter: `[TRAIN] splitter` of the study.
+    """
 
     problem: Problem
     data: Data
+    splitter: bool = False
 
     def in_words(self) -> str:
         """How much data there is."""
         test = f", {len(self.data.test):,} test" if self.data.test is not None else ", no test"
         shape = "x".join(map(str, self.data.input_shape))
+        kinds = "classes" if self.problem.loss is None else "outputs"
         return (
             f"{len(self.data.train):,} training, {len(self.data.validation):,} validation{test} samples of {shape}, "
-            f"{self.data.num_classes} classes"
+            f"{self.data.num_classes} {kinds}"
         )
 
 
@@ -39,17 +45,20 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
     Raises:
         InputError: They cannot be loaded, and why.
     """
-    problem = problem_of(configuration_of(folder, config))
+    settings = configuration_of(folder, config)
+    problem = problem_of(settings)
     if problem.load_data is None:
         raise InputError("the problem has no data of its own")
     try:
-        return Validation(problem, data_of(problem))
+        return Validation(problem, data_of(problem), settings.train.splitter)
     except Exception as error:  # whatever the user's code raises: the report goes without
         raise InputError(f"load_data raised {type(error).__name__}: {error}") from error
 
 
 def mistakes(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
     """How often each class (row) was taken for which (column) by the integer network, (K, K)."""
-    data, collate = validation.data, collate_of(validation.problem, trial.candidate.parameters)
+    problem, parameters = validation.problem, trial.candidate.parameters
+    data = validation.data.seen_by(parameters, problem.collate, validation.splitter)
+    collate = collate_of(problem, parameters, data.input_shape)
     counts: list[list[int]] = confusion(graph, data.validation, data.num_classes, collate).tolist()
     return counts

@@ -16,6 +16,7 @@ benchmarks/samplers.py, 10 seeds, it reached a hypervolume of 0.205, 0.290, 0.32
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Surrogate:
         first = len(seen) // _REFIT * _REFIT or len(seen)
         logarithmic = target == "error" or _better_as_logarithm(values[:first])
         if logarithmic:
-            values = np.log(np.maximum(values, _FLOOR if target == "error" else values[:first].min()))
+            values = np.log(np.maximum(values, _floor(values[:first], target)))
         key = tuple(candidate.number for candidate in candidates[:first])
         if self._fitted.get(target, ((), {}))[0] != key:
             self._fitted[target] = key, _hyperparameters(x[:first], _scaled(values[:first]))
@@ -177,6 +178,12 @@ def _inherited(study: Study, candidate: Candidate) -> float:
     if candidate.parent is None:
         return 0.0
     return float(np.log(max(study[candidate.parent].score.get("error", 1.0), _FLOOR)) / 5)
+
+
+def _floor(values: Array, target: str) -> float:
+    """What smaller values are taken for: an error may be zero, or in units in which all are tiny."""
+    smallest = float(values.min(where=values > 0, initial=math.inf))
+    return min(_FLOOR, smallest) if target == "error" else smallest
 
 
 def _seen(study: Study, target: str) -> list[tuple[Candidate, float]]:

@@ -9,5 +9,6 @@
     cnn_rnn    signals (C, T)            convolutions, then recurrent layers
     mlp        anything, flattened       fully connected layers
 
-Each has `space`, `build` and `MORPHISMS`. What they share is in `head`, `layers`, `rows`, `moves` and `training`.
+Each has `space`, `build` and `MORPHISMS`. What they share is in `head`, `layers`, `rows`, `moves` and `training`;
+`length` has the morphism of `max_len`, for sequences.
 """

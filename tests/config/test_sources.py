@@ -52,7 +52,7 @@ TEST folds none
 TEST objectives error, model_size, working_memory, latency
 TEST quant_scheme
 TEST pruning
-TEST splitter false
+TEST splitter
 PROBLEM problem
 DEVICE device arduino-uno
 DEVICE model_size
@@ -171,12 +171,6 @@ def test_all_mistakes_of_all_sources_come_together(
 @pytest.mark.parametrize("override", ["", "TRAIN", "TRAIN.r1", "TRAIN=4", ".r1=4", "TRAIN.=4"])
 def test_malformed_override_is_refused(write: Write, override: str) -> None:
     assert mistakes(write(), override) == [f"--set {override}: must read SECTION.key=value, such as TRAIN.r1=4"]
-
-
-def test_splitter_is_refused_while_there_are_no_sequences(write: Write) -> None:
-    expected = ["splitter: there are no sequence spaces yet whose windows it could cut; set it to false"]
-    assert mistakes(write(), "TRAIN.splitter=true") == expected
-    assert mistakes(write(), "TEST.splitter=yes") == expected
 
 
 def test_overridden_value_is_not_a_mistake_any_more(write: Write) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from sparsemod.config import Config, from_keywords
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, over_limits, target_sparsity
+from sparsemod.data import Data, Tensors
 from sparsemod.device import DEVICES
 from sparsemod.errors import BuilderError, Infeasible, InputError
 from sparsemod.graph import trace
@@ -43,6 +44,12 @@ def perceptron(parameters: Parameters, input_shape: tuple[int, ...], num_classes
     return nn.Sequential(*layers)
 
 
+def of_shape(input_shape: tuple[int, ...], num_classes: int) -> Data:
+    """Data without samples: a screen reads shapes alone."""
+    none = Tensors(torch.empty(0, *input_shape), torch.empty(0, dtype=torch.int64))
+    return Data(none, none, None, input_shape, num_classes)
+
+
 class Counting:
     """A builder that counts how often it builds."""
 
@@ -56,7 +63,7 @@ class Counting:
 
 def screen(build: Build = perceptron, **keywords: Any) -> Screen:
     problem = Problem(SPACE, build, load_data=lambda: pytest.fail("a screen needs no data"))
-    return Screen(problem, from_keywords(**keywords), SHAPE, CLASSES)
+    return Screen(problem, from_keywords(**keywords), of_shape(SHAPE, CLASSES))
 
 
 # --- costs -----------------------------------------------------------------------------------------------------------
@@ -67,7 +74,7 @@ def test_costs_are_those_of_the_traced_network() -> None:
     space = cnn.space()
     member = space.sample(np.random.default_rng(0)) | {"prune_threshold": 0.0}
     problem = Problem(space, cnn.build, load_data=lambda: pytest.fail("a screen needs no data"))
-    costs = Screen(problem, config, (3, 32, 32), 10).costs(member)
+    costs = Screen(problem, config, of_shape((3, 32, 32), 10)).costs(member)
     with torch.device("meta"):
         network = cnn.build(member, (3, 32, 32), 10)
     assert costs == cost(trace(network, (3, 32, 32)), config.target())
@@ -381,7 +388,7 @@ def test_costs_of_the_problem_replace_those_of_a_network() -> None:
         return {"model_size": 10 * int(parameters["width"]), "energy": 2.5}
 
     problem = Problem(SPACE, perceptron, load_data=lambda: pytest.fail("no data"), costs=costs)
-    own = Screen(problem, from_keywords(model_size=100), SHAPE, CLASSES)
+    own = Screen(problem, from_keywords(model_size=100), of_shape(SHAPE, CLASSES))
     assert own.costs(PLAIN) == {"model_size": 80, "energy": 2.5}
     assert own.misfit({**PLAIN, "width": 11}) == "model_size: 110 bytes is over the limit of 100 bytes"
 
@@ -413,7 +420,7 @@ def test_cost_model_of_ones_own_is_found_from_the_folder_of_the_configuration(tm
     )
     config = Config(**{**vars(from_keywords(cost="energy.py:cost")), "folder": tmp_path})
     problem = Problem(SPACE, perceptron, load_data=lambda: pytest.fail("no data"))
-    own = Screen(problem, config, SHAPE, CLASSES)
+    own = Screen(problem, config, of_shape(SHAPE, CLASSES))
     assert own.costs(PLAIN) == {"energy": 112, "model_size": 1, "clock": DEVICES["arduino-uno"].clock_hz}
     assert own.misfit(PLAIN) is None
 

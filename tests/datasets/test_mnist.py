@@ -83,7 +83,9 @@ def test_other_data_under_the_official_names_is_used_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mnist(write_mnist(tmp_path), validation=0.25)
-    assert [(entry.name, entry.levelno) for entry in caplog.records] == [("sparsemod.datasets", logging.WARNING)] * 4
+    assert [(entry.name, entry.levelno) for entry in caplog.records] == [
+        ("sparsemod.datasets.files", logging.WARNING)
+    ] * 4
     assert f"{tmp_path / 'train-images-idx3-ubyte'} is not the official MNIST file (md5 " in caplog.text
 
 

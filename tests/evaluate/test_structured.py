@@ -59,7 +59,7 @@ def test_costs_known_beforehand_are_those_of_the_network_that_was_trained() -> N
     space = cnn.space(filters=(2, 12), fc_units=(4, 16), channels=0.8, patterns=("element", "2:4"))
     problem = replace(TINY, space=space, build=cnn.build)
     config = configured(problem, model_size=10**9, working_memory=10**9)
-    screen = Screen(problem, config, DATA.input_shape, DATA.num_classes)
+    screen = Screen(problem, config, DATA)
     rng, done = np.random.default_rng(0), 0
     for number in itertools.count():
         member = space.sample(rng)
@@ -80,7 +80,7 @@ def test_size_of_a_network_that_loses_channels_alone_is_exact() -> None:
     dense = candidate(epochs=2, **RESIDUAL, prune_threshold=0.0)
     config = configured()
     trial = evaluate(dense, config).trial
-    screen = Screen(TINY, config, DATA.input_shape, DATA.num_classes)
+    screen = Screen(TINY, config, DATA)
     assert trial.score["model_size"] == pytest.approx(screen.costs(dense.parameters)["model_size"], abs=8)
 
 

@@ -37,5 +37,5 @@ def test_units_are_removed_at_the_costs_that_were_known() -> None:
     assert found.trial.score["error"] < 0.3  # two thirds by chance
     [layer] = [operator for operator in found.graph.operators if operator.kind == "gru"]
     assert layer.options["units"] == (8,)
-    known = Screen(problem, config, data.input_shape, data.num_classes).costs(asked.parameters)
+    known = Screen(problem, config, data).costs(asked.parameters)
     assert all(found.trial.score[name] == known[name] for name in ("macs", "params", "working_memory", "latency"))

@@ -47,3 +47,23 @@ def test_inputs_reach_both_ends_of_int8(graph: Graph) -> None:
     source = graph.activations[0]
     steps = inputs_of(graph) / source.scale + source.zero_point
     assert [steps[row].round().unique().tolist() for row in range(3)] == [[source.zero_point], [-128], [127]]
+
+
+@pytest.fixture
+def number() -> Graph:
+    torch.manual_seed(0)
+    return lower(nn.Sequential(nn.Linear(4, 1)).eval(), [torch.randn(8, 4)])
+
+
+def test_single_number_agrees_within_a_step_and_no_further(number: Graph) -> None:
+    """It is always the largest output, which would say nothing."""
+    step = number.activations[number.output].scale
+    assert compare(number, lambda x: run(number, x) + step).agreement == 1
+    with pytest.raises(SparsemodError, match="computes something else"):
+        compare(number, lambda x: run(number, x) + 2 * step)
+
+
+def test_outputs_that_are_all_within_a_step_agree_whichever_is_the_largest(graph: Graph) -> None:
+    step = graph.activations[graph.output].scale
+    nudged = step * torch.tensor([1.0, -1.0, 1.0])
+    assert compare(graph, lambda x: run(graph, x) + nudged).agreement == 1

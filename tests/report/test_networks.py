@@ -3,7 +3,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from sparsemod.metrics import balanced_error, mean_squared_error
 from sparsemod.report import Source, load_validation
 from sparsemod.report.networks import ancestry, learning_curve, memory_map, networks
 from sparsemod.report.validation import Validation
@@ -100,6 +102,21 @@ def test_error_before_quantization_is_shown_if_it_was_recorded(source: Source) -
     study.add(Trial(Candidate(0, {}, 1, "sobol"), "complete", {"error": 0.2, "float_error": 0.15}))
     (page,) = networks(replace(source, study=study), None)["pages"]
     assert page["float_error"] == 0.15
+
+
+def test_network_of_a_loss_of_its_own_has_no_confusion(trained: Source, validation: Validation) -> None:
+    own = replace(validation.problem, loss=torch.nn.functional.mse_loss, error=mean_squared_error)
+    page = networks(trained, replace(validation, problem=own))["pages"][0]
+    assert "confusion" not in page and "its networks name no classes" in page["not_run"]
+    assert page["own_error"] == "mean_squared_error"
+
+
+def test_network_of_an_error_of_its_own_has_confusion_that_is_not_held_against_it(
+    trained: Source, validation: Validation
+) -> None:
+    page = networks(trained, replace(validation, problem=replace(validation.problem, error=balanced_error)))["pages"][0]
+    assert sum(map(sum, page["confusion"])) == len(validation.data.validation)
+    assert page["own_error"] == "balanced_error" and "measured_error" not in page
 
 
 def test_learning_curve_goes_on_where_that_of_the_ancestor_ended() -> None:

@@ -66,11 +66,20 @@ function accuracyText(page, row) {
   const wrong = values("error")?.[row] ?? null;
   const [saved, tested] = ["saved_test_error", "test_error"].map((name) => values(name)?.[row] ?? null);
   if (wrong === null) return "";
+  if (page.own_error) return ownErrorText(page, wrong, saved, tested);
   const parts = [`Validation accuracy of the integer network: ${percent(1 - wrong)}.`];
   if (page.float_error === undefined) parts.push("Accuracy before quantization was not recorded.");
   else parts.push(`Validation accuracy before quantization: ${percent(1 - page.float_error)}.`);
   if (saved !== null) parts.push(`Test accuracy of the integer network: ${percent(1 - saved)}.`);
   if (tested !== null) parts.push(`Mean test accuracy after it was trained again: ${percent(1 - tested)}.`);
+  return parts.join(" ");
+}
+
+function ownErrorText(page, wrong, saved, tested) {
+  const parts = [`Validation error (${page.own_error}) of the integer network: ${number(wrong)}.`];
+  if (page.float_error !== undefined) parts.push(`Validation error before quantization: ${number(page.float_error)}.`);
+  if (saved !== null) parts.push(`Test error of the integer network: ${number(saved)}.`);
+  if (tested !== null) parts.push(`Mean test error after it was trained again: ${number(tested)}.`);
   return parts.join(" ");
 }
 

@@ -1,6 +1,4 @@
-"""Known data sets as `Data`: the digits that come with scikit-learn, and MNIST and CIFAR-10 from files on this machine.
-
-Nothing is downloaded. Files may be packed (.gz, .xz); images stay bytes and are scaled a batch at a time.
+"""Images: the digits that come with scikit-learn, and MNIST and CIFAR-10. They stay bytes, scaled a batch at a time.
 
 x: images, (N, C, H, W), uint8; y: class numbers, (N,), int64.
 
@@ -10,16 +8,10 @@ x: images, (N, C, H, W), uint8; y: class numbers, (N,), int64.
 """
 
 import gzip
-import hashlib
 import importlib.util
-import io
-import logging
-import lzma
 import math
-import os
 import struct
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +19,8 @@ import torch
 from torch import Tensor
 
 from sparsemod.data import Augmentation, Data, Tensors
+from sparsemod.datasets.files import CUT_OFF, find, grouped, unpacked, warn_if_unofficial
 from sparsemod.errors import InputError
-
-_LOGGER = logging.getLogger(__name__)
 
 _DIGITS_MEAN, _DIGITS_STD = 4.883, 6.014
 
@@ -53,12 +44,6 @@ _CIFAR10_SOURCE = 'www.cs.toronto.edu/~kriz/cifar.html, unpacked from the "binar
 _CIFAR10_SHAPE = (3, 32, 32)
 
 _IDX_TYPES: Mapping[int, str] = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-_CUT_OFF = "the download was cut off; fetch it again"
-_SET_DATA_PATH = (
-    "set DATA_PATH to the folder of the data: an environment variable, or a line DATA_PATH=/path/to/folder in a file "
-    ".env in the current folder"
-)
 
 
 def digits(validation: float = 0.2, test: float = 0.2, seed: int = 0, augment: Augmentation | None = None) -> Data:
@@ -105,7 +90,7 @@ def mnist(
     Raises:
         InputError: Files are missing or damaged, or images and labels do not belong together.
     """
-    paths = [found[0] for found in _find("MNIST", folder, ("", "mnist", "MNIST/raw"), tuple(_MNIST_MD5), _MNIST_SOURCE)]
+    paths = [found[0] for found in find("MNIST", folder, ("", "mnist", "MNIST/raw"), tuple(_MNIST_MD5), _MNIST_SOURCE)]
     train_x, train_y = _images_and_labels(*paths[:2])
     test_x, test_y = _images_and_labels(*paths[2:])
     if test_x.shape[1:] != train_x.shape[1:]:
@@ -138,7 +123,7 @@ def cifar10(
         InputError: Files are missing or damaged.
     """
     places, patterns = ("", "cifar10", "cifar-10-batches-bin"), ("data_batch_*.bin", "test_batch*.bin")
-    train_paths, test_paths = _find("CIFAR-10", folder, places, patterns, _CIFAR10_SOURCE)
+    train_paths, test_paths = find("CIFAR-10", folder, places, patterns, _CIFAR10_SOURCE)
     batches = [_cifar10_batch(path) for path in train_paths]
     train_x, train_y = (torch.cat(parts) for parts in zip(*batches, strict=True))
     mean, std = _mean_and_std(train_x)
@@ -160,17 +145,15 @@ def idx(path: str | Path) -> Tensor:
         InputError: The file is missing, damaged or not an idx file.
     """
     path = Path(path)
-    content, is_whole = _unpacked(path)
+    content, is_whole = unpacked(path)
     kind, shape, start = _idx_header(path, content)
     found, promised = len(content), start + kind.itemsize * math.prod(shape)
     if found != promised:
-        advice = _CUT_OFF if found < promised else "it is damaged; fetch it again"
-        raise InputError(
-            f"{path} has {_grouped(found)} of the {_grouped(promised)} bytes its header promises: {advice}"
-        )
+        advice = CUT_OFF if found < promised else "it is damaged; fetch it again"
+        raise InputError(f"{path} has {grouped(found)} of the {grouped(promised)} bytes its header promises: {advice}")
     if not is_whole:
-        raise InputError(f"{path} lacks the end of its packing: {_CUT_OFF}")
-    _warn_if_unofficial(path, content, "MNIST", _MNIST_MD5)
+        raise InputError(f"{path} lacks the end of its packing: {CUT_OFF}")
+    warn_if_unofficial(path, content, "MNIST", _MNIST_MD5)
     values = np.frombuffer(content, kind, offset=start).reshape(shape)
     return torch.from_numpy(values.astype(kind.newbyteorder("="), copy=False))
 
@@ -180,7 +163,7 @@ def _idx_header(path: Path, content: bytearray) -> tuple["np.dtype[np.generic]",
     if any(content[:2]):
         raise InputError(f"{path} is not an idx file: it starts with the bytes {content[:4].hex(' ')}, not with 00 00")
     if len(content) < 4 or len(content) < 4 + 4 * content[3]:
-        raise InputError(f"{path} has {len(content)} bytes and ends within its header: {_CUT_OFF}")
+        raise InputError(f"{path} has {len(content)} bytes and ends within its header: {CUT_OFF}")
     code, dimensions = content[2], content[3]
     if code not in _IDX_TYPES or dimensions == 0:
         raise InputError(
@@ -209,19 +192,19 @@ def _images_and_labels(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
 
 def _cifar10_batch(path: Path) -> tuple[Tensor, Tensor]:
     """Images (N, 3, 32, 32) and class numbers (N,) of a file of records: a label, then the pixels plane by plane."""
-    content, is_whole = _unpacked(path)
+    content, is_whole = unpacked(path)
     size = 1 + math.prod(_CIFAR10_SHAPE)
     if not is_whole or not content or len(content) % size:
         raise InputError(
-            f"{path} has {_grouped(len(content))} bytes; a CIFAR-10 file has a whole number of records of "
-            f"{_grouped(size)} bytes (1 label, 3 x 32 x 32 pixels): it is cut off or something else; fetch it again"
+            f"{path} has {grouped(len(content))} bytes; a CIFAR-10 file has a whole number of records of "
+            f"{grouped(size)} bytes (1 label, 3 x 32 x 32 pixels): it is cut off or something else; fetch it again"
         )
     records = torch.frombuffer(content, dtype=torch.uint8).reshape(-1, size)
     labels = records[:, 0].long()
     if labels.max() > 9:
         first = int((labels > 9).nonzero()[0])
         raise InputError(f"{path} has label {labels[first]} in record {first}; CIFAR-10 has labels 0 to 9")
-    _warn_if_unofficial(path, content, "CIFAR-10", _CIFAR10_MD5)
+    warn_if_unofficial(path, content, "CIFAR-10", _CIFAR10_MD5)
     return records[:, 1:].reshape(-1, *_CIFAR10_SHAPE), labels
 
 
@@ -233,73 +216,3 @@ def _mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
     mean = share @ value
     std = (share @ value.square() - mean.square()).clamp(min=1).sqrt()
     return mean.float(), std.float()
-
-
-def _find(
-    name: str, folder: str | Path | None, places: Sequence[str], patterns: Sequence[str], source: str
-) -> list[list[Path]]:
-    """Files of a data set, at least one for each pattern, all from one of the places in the folder."""
-    root = _data_path() if folder is None else Path(folder).expanduser()
-    found = max(
-        ([_files(root / place, pattern) for pattern in patterns] for place in places),
-        key=lambda files: sum(map(bool, files)),
-    )
-    missing = [pattern for pattern, files in zip(patterns, found, strict=True) if not files]
-    if missing:
-        raise InputError(
-            f"{name} is not in {root}, nor in its folders {' and '.join(filter(None, places))}\n"
-            f"  Missing, plain or packed (.gz, .xz): {', '.join(missing)}\n"
-            f"  The official files come from {source}\n"
-            f"  Then {_SET_DATA_PATH}"
-        )
-    return found
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    """Files that match a pattern, by name; a packed file only if it is not there unpacked too."""
-    found: dict[str, Path] = {}
-    for packing in ("", ".gz", ".xz"):
-        for path in folder.glob(pattern + packing):
-            found.setdefault(path.name.removesuffix(packing), path)
-    return [found[name] for name in sorted(found)]
-
-
-def _data_path() -> Path:
-    """The folder that DATA_PATH names, in the environment or in the file .env of the current folder."""
-    from dotenv import dotenv_values
-
-    value = os.environ.get("DATA_PATH") or dotenv_values(".env").get("DATA_PATH")
-    if not value:
-        raise InputError(f"no data folder is given: {_SET_DATA_PATH}")
-    return Path(value).expanduser()
-
-
-def _unpacked(path: Path) -> tuple[bytearray, bool]:
-    """The content of a file, as far as it goes, and whether its packing is complete."""
-    content = bytearray()
-    try:
-        with _open(path) as file:
-            while chunk := file.read1(1 << 20):
-                content += chunk
-    except EOFError:
-        return content, False
-    except (OSError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    return content, True
-
-
-def _open(path: Path) -> gzip.GzipFile | lzma.LZMAFile | io.BufferedReader:
-    if path.suffix == ".gz":
-        return gzip.GzipFile(path)
-    return lzma.LZMAFile(path) if path.suffix == ".xz" else path.open("rb")
-
-
-def _warn_if_unofficial(path: Path, content: bytearray, name: str, published: Mapping[str, str]) -> None:
-    """Says so if a file has the name of a published one, but not its content: Fashion-MNIST borrows MNIST's names."""
-    official = published.get(path.name.removesuffix(".gz").removesuffix(".xz"))
-    if official and (md5 := hashlib.md5(content, usedforsecurity=False).hexdigest()) != official:
-        _LOGGER.warning("%s is not the official %s file (md5 %s)", path, name, md5)
-
-
-def _grouped(number: int) -> str:
-    return f"{number:_}".replace("_", " ")
