@@ -19,7 +19,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.early_stopping import EarlyStopping
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
-from sparsemod.execute import abandon, open_executor, workers
+from sparsemod.execute import abandon, open_executor, slots, workers
 from sparsemod.locate import locate
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
@@ -301,8 +301,8 @@ class _Search:
 
     def _fill(self, stage: Stage) -> bool:
         """Submits candidates until every slot is taken; False if the sampler has no more although it may propose."""
-        slots = 1 if self._suspects else workers(self._config)
-        while len(self._running) < slots:
+        room = 1 if self._suspects else slots(self._executor, self._config)
+        while len(self._running) < room:
             if not self._queue and not self._suspects:
                 wanted = min(stage.batch, stage.remaining(self._study))
                 if wanted == 0:
@@ -341,6 +341,8 @@ class _Search:
     def _end(self, candidate: Candidate, future: "Future[Outcome]") -> None:
         """Records what came of a candidate."""
         error = future.exception()
+        if isinstance(error, SparsemodError):  # what evaluates is gone, not one candidate
+            raise error
         if error is None:
             outcome = future.result()
         else:

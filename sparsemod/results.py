@@ -92,7 +92,9 @@ class Record:
             self.study.propose(candidate)
 
     def add(self, trial: Trial, weights: Mapping[str, Tensor] | None = None, graph: Graph | None = None) -> None:
-        """Records a trial: its model first, so that a recorded trial always has one."""
+        """Records a trial: its model first, so that a recorded trial always has one. A second one is ignored."""
+        if self.study.has(trial.number):
+            return
         if weights is not None and graph is not None:
             self._guard(lambda: _save_model(self.folder, trial.number, weights, graph))
         trial = replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3))

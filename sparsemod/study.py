@@ -185,6 +185,10 @@ class Study:
             raise InputError(f"the study has no finished trial {number}")
         return self._by_number[number]
 
+    def has(self, number: int) -> bool:
+        """Whether the trial of a candidate has ended."""
+        return number in self._by_number
+
     def count(self, status: str) -> int:
         """Number of trials that ended in a status."""
         return self._statuses[status]
