@@ -289,7 +289,13 @@ def _read(shared: _Shared) -> Any:
     """Once per worker process: what it loads for a problem, it finds again by that very problem."""
     import ray
 
-    return ray.get(shared.place)
+    try:
+        return ray.get(shared.place)
+    except ray.exceptions.RaySystemError as error:
+        raise InputError(
+            f"a Ray worker cannot read the problem: {str(error).strip().splitlines()[-1]}. Name it as file.py:name and "
+            "send its folder with [RUN] runtime_env, or install its module on every machine"
+        ) from None
 
 
 def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any], memory: float | None) -> T:

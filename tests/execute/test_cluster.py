@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from problems.searches import FORMULA, problem_of
+from problems.searches import FORMULA
 
 from sparsemod.config import from_keywords, read
 from sparsemod.config.sections import RunSection
@@ -18,7 +18,7 @@ from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import evaluate
 from sparsemod.execute import RayExecutor, WorkerLost, open_executor
 from sparsemod.execute.cluster import room
-from sparsemod.loop import search
+from sparsemod.loop import Progress, search
 from sparsemod.study import Candidate
 
 STORE = 100_000_000
@@ -214,28 +214,42 @@ def problem_space(folder: Path) -> Any:
 
 
 @pytest.mark.ray
+def test_problem_that_workers_cannot_import_ends_the_search_at_once(cluster: Any, tmp_path: Path) -> None:
+    """Its function lives in a file that was loaded here and by nobody there."""
+    run = {"executor": "ray", "address": cluster.address}
+    with pytest.raises(InputError, match=r"a Ray worker cannot read the problem: .*No module named.*runtime_env"):
+        search(problem=FORMULA, root=str(tmp_path), r1=8, r2=0, r3=0, **run)
+
+
+SLEEPY = """
+import os, time
+from sparsemod import Float, Problem, SearchSpace
+
+def objective(candidate):
+    time.sleep(100 if candidate.number >= 5 and "IN_CLUSTER" in os.environ else 0)
+    return {"error": candidate.parameters["x"]}
+
+problem = Problem(SearchSpace({"x": Float(0.0, 1.0)}), objective=objective)
+"""
+
+
+@pytest.mark.ray
 def test_search_whose_cluster_is_lost_says_so_and_goes_on_elsewhere(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last test with this cluster: its head is killed."""
     monkeypatch.setattr("sparsemod.execute.cluster.PATIENCE", 2.0)
+    (tmp_path / "sleepy.py").write_text(SLEEPY)
 
-    def objective(candidate: Candidate) -> Any:
-        if candidate.number >= 5 and "IN_CLUSTER" in os.environ:
-            time.sleep(100)
-        assert FORMULA.objective is not None
-        return FORMULA.objective(candidate)
-
-    def watch(progress: Any) -> None:
+    def watch(progress: Progress) -> None:
         if len(progress.study.trials) == 5:
             cluster.head_node.all_processes["gcs_server"][0].process.kill()
 
-    budget: dict[str, Any] = {"problem": problem_of(objective), "r1": 8, "r2": 0, "r3": 0, "root": str(tmp_path)}
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = f'{{"env_vars": {{"PYTHONPATH": "{path}", "IN_CLUSTER": "yes"}}}}'
-    run = {"executor": "ray", "address": cluster.address, "workers": 1, "runtime_env": environment}
-    with pytest.raises(SparsemodError, match=r"Ray cluster is lost.*run the same\s+command again"):
-        search(watch=watch, **budget, **run)
+    budget: dict[str, Any] = {"r1": 8, "r2": 0, "r3": 0, "objectives": 1, "root": str(tmp_path)}
+    budget["problem"] = f"{tmp_path / 'sleepy.py'}:problem"
+    run = {"executor": "ray", "address": cluster.address, "workers": 1}
+    with pytest.raises(SparsemodError, match=r"Ray cluster is lost.*run the same command again"):
+        search(watch=watch, runtime_env='{"env_vars": {"IN_CLUSTER": "yes"}}', **budget, **run)
     study = search(**budget)
     assert sorted(trial.number for trial in study.trials) == list(range(8))
     assert study.count("complete") == 8
