@@ -138,6 +138,14 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     return record.study
 
 
+def begin(config: Config) -> tuple[Screen, Study, list[Stage]]:
+    """What a search begins with, for a program that runs it itself: costs, an empty study, the stages to fill it."""
+    screen = _screen(problem_of(config), config)
+    header = _header(screen, config)
+    study = Study(header["objectives"], header["limits"], header["reference"], header["seed"])
+    return screen, study, _stages(screen, config)
+
+
 def _screen(problem: Problem, config: Config) -> Screen:
     if problem.build is None or problem.load_data is None:
         return Screen(replace(problem, build=None), config)
