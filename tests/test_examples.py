@@ -17,7 +17,9 @@ def run(path, tmp_path):
     return sparsemod.search(config.read(path, [*FEW, f"TRAIN.root={tmp_path}"]))
 
 
-@pytest.mark.parametrize("path", ["config.cfg", "examples/digits/config.cfg", "examples/custom/config.cfg"])
+@pytest.mark.parametrize(
+    "path", ["config.cfg", "examples/digits/config.cfg", "examples/custom/config.cfg", "examples/ray/config.cfg"]
+)
 def test_example_finds_networks_within_its_limits(path, tmp_path):
     study = run(ROOT / path, tmp_path)
     assert [trial.status for trial in study.trials] == ["complete"] * 4

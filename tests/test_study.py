@@ -73,6 +73,7 @@ def test_candidate_whose_trial_is_there_does_not_become_pending_again() -> None:
     study.propose(candidate(0))
     assert study.pending == []
     assert study.next_number == 1
+    assert [study.has(number) for number in (0, 1)] == [True, False]
 
 
 def test_next_number_is_above_every_number_used_even_after_a_gap() -> None:
