@@ -19,7 +19,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -277,23 +276,19 @@ def losses(options: argparse.Namespace) -> Iterator[Row]:
     os.environ[SECONDS] = "2"
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     machines = [cluster.add_node(num_cpus=1) for _ in range(3)]
-    over, lost = threading.Event(), 0
+    lost, due = 0, time.monotonic() + every
 
-    def lose() -> None:
-        nonlocal lost
-        while not over.wait(every):
+    def watch(progress: Progress) -> None:
+        nonlocal lost, due
+        if time.monotonic() > due and len(progress.study) < count - 3:
             cluster.remove_node(machines.pop(0), allow_graceful=False)
             machines.append(cluster.add_node(num_cpus=1))
-            lost += 1
+            lost, due = lost + 1, time.monotonic() + every
 
-    losing = threading.Thread(target=lose, daemon=True)
     environment = json.dumps({"env_vars": {SECONDS: "2"}})
     run = {"executor": "ray", "address": cluster.address, "runtime_env": environment, "retries": 5}
     with tempfile.TemporaryDirectory() as root:
-        losing.start()
-        study = search(**budget(root, count, problem=f"{__file__}:sleeping", **run))
-        over.set()
-        losing.join()
+        study = search(watch=watch, **budget(root, count, problem=f"{__file__}:sleeping", **run))
         lines = (Path(root) / "study" / "trials.jsonl").read_text().splitlines()
     cluster.shutdown()
     once = len({json.loads(line)["number"] for line in lines})
