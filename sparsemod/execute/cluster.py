@@ -214,7 +214,7 @@ def _no_cluster(address: str, why: str) -> InputError:
     return InputError(
         f"there is no Ray cluster {where}: {why}\n  start one with `ray start --head`, name the head of another (auto, "
         "HOST:6379, or ray://HOST:10001, which needs `pip install sparsemod[ray]`), or leave address empty for one on "
-        "this machine"
+        "this machine. A cluster that asks for a token wants RAY_AUTH_MODE=token in the environment"
     )
 
 

@@ -3,6 +3,8 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
@@ -19,6 +21,7 @@ from sparsemod.evaluate import evaluate
 from sparsemod.execute import RayExecutor, WorkerLost, open_executor
 from sparsemod.execute.cluster import room
 from sparsemod.loop import Progress, search
+from sparsemod.results import load as load_study
 from sparsemod.study import Candidate
 
 STORE = 100_000_000
@@ -231,6 +234,34 @@ def objective(candidate):
 
 problem = Problem(SearchSpace({"x": Float(0.0, 1.0)}), objective=objective)
 """
+
+
+KILLED = """
+import os, signal
+from sparsemod import search
+
+def watch(progress):
+    if len(progress.study.trials) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    search({path!r}, watch=watch)
+"""
+
+
+@pytest.mark.ray
+def test_driver_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "sleepy.py").write_text(SLEEPY)
+    (tmp_path / "config.cfg").write_text(
+        f"[TRAIN]\nroot = {tmp_path}\nr1 = 8\nr2 = 0\nr3 = 0\nobjectives = 1\n[PROBLEM]\nproblem = sleepy.py:problem\n"
+        f"[RUN]\nexecutor = ray\naddress = {cluster.address}\n"
+    )
+    command = [sys.executable, "-c", KILLED.format(path=str(tmp_path / "config.cfg"))]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert len(load_study(tmp_path / "study")) == 3
+    study = search(tmp_path / "config.cfg")  # on the same cluster
+    assert sorted(trial.number for trial in study.trials) == list(range(8))
+    assert study.count("complete") == 8
 
 
 @pytest.mark.ray
