@@ -35,6 +35,8 @@ from sparsemod.study import Candidate, Study, Trial, picks
 T = TypeVar("T")
 
 _FORMAT = 1
+_PARSED_AT_ONCE = 1_000
+"""Lines of a record."""
 _MAY_CHANGE = frozenset(
     {
         *("name", "root", "r1", "r2", "r3", "morphisms", "finish_epochs", "debug"),
@@ -92,7 +94,9 @@ class Record:
             self.study.propose(candidate)
 
     def add(self, trial: Trial, weights: Mapping[str, Tensor] | None = None, graph: Graph | None = None) -> None:
-        """Records a trial: its model first, so that a recorded trial always has one."""
+        """Records a trial: its model first, so that a recorded trial always has one. A second one is ignored."""
+        if self.study.has(trial.number):
+            return
         if weights is not None and graph is not None:
             self._guard(lambda: _save_model(self.folder, trial.number, weights, graph))
         trial = replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3))
@@ -144,7 +148,8 @@ def load(folder: str | Path) -> Study:
     for candidates in _lines(folder / "proposals.jsonl", _round):
         for candidate in candidates:
             study.propose(candidate)
-    for trial in _lines(folder / "trials.jsonl", _trial):
+    proposed = {candidate.number: candidate for candidate in study.candidates}
+    for trial in _lines(folder / "trials.jsonl", lambda row: _trial(row, proposed)):
         study.add(trial)
     return study
 
@@ -285,15 +290,27 @@ def _lines(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
     """What the complete lines of a record say; a last one without its newline does not count."""
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            entry = read(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise InputError(
-                f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to lose "
-                "that one entry"
-            ) from None
-        yield entry
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for start in range(0, len(lines), _PARSED_AT_ONCE):
+        some = lines[start : start + _PARSED_AT_ONCE]
+        for number, (line, row) in enumerate(zip(some, _rows(some), strict=True), start + 1):
+            try:
+                entry = read(json.loads(line) if row is None else row)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise InputError(
+                    f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to "
+                    "lose that one entry"
+                ) from None
+            yield entry
+
+
+def _rows(lines: Sequence[bytes]) -> Sequence[Any]:
+    """The lines as JSON, parsed as one list: faster, and with one copy of each name; all None if one is damaged."""
+    try:
+        rows: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        rows = []
+    return rows if len(rows) == len(lines) else [None] * len(lines)
 
 
 def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
@@ -335,11 +352,12 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return candidate | row
 
 
-def _trial(row: Mapping[str, Any]) -> Trial:
+def _trial(row: dict[str, Any], proposed: Mapping[int, Candidate]) -> Trial:
     keys = ("number", "parameters", "epochs", "origin", "parent")
-    rest = {key: value for key, value in row.items() if key not in keys}
-    curve = {int(epoch): error for epoch, error in row.get("curve", {}).items()}  # JSON knows no numbers as keys
-    return Trial(Candidate(**{key: row[key] for key in keys}), **{**rest, "curve": curve})
+    candidate = Candidate(**{key: row.pop(key) for key in keys})
+    curve = {int(epoch): error for epoch, error in row.pop("curve", {}).items()}  # JSON knows no numbers as keys
+    same = proposed.get(candidate.number)
+    return Trial(same if same == candidate else candidate, **row, curve=curve)  # one copy of its parameters
 
 
 def _json(value: object, indent: int | None = None) -> str:

@@ -200,9 +200,25 @@ class RunSection:
     """How candidates are evaluated."""
 
     executor: str = _key("serial", "serial, processes or ray", one_of=("serial", "processes", "ray"))
-    workers: int = _key(0, "candidates evaluated at the same time; 0: one per processor core", at_least=0)
+    workers: int = _key(
+        0,
+        "candidates evaluated at the same time; 0: one per processor core, on a Ray cluster as many as it has room for",
+        at_least=0,
+    )
+    address: str = _key("", "Ray cluster: empty for one on this machine, auto, HOST:PORT, or ray://HOST:PORT")
+    cpus_per_candidate: float = _key(1.0, "processor cores for each candidate (ray)", at_least=0)
     gpus_per_candidate: float = _key(0.0, "share of a GPU for each candidate (ray)", at_least=0)
-    address: str = _key("", "Ray cluster: empty for a local one, auto, or ray://host:port")
+    memory_per_candidate: Bytes | None = _key(
+        None, "a worker process that takes more, such as 2 GB, is killed (Linux; processes, ray)", above=0
+    )
+    retries: int = _key(
+        2, "how often a candidate is tried again after its worker was killed or its machine lost (ray)", at_least=0
+    )
+    runtime_env: str = _key(
+        "",
+        "what a Ray cluster must be sent: a folder with the problem's files, relative to the configuration file, or "
+        'Ray\'s own description such as {"working_dir": ".", "pip": ["librosa"]}; empty: nothing',
+    )
 
 
 def find_device(device: str | Device, folder: Path | None = None) -> Device:

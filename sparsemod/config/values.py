@@ -104,7 +104,7 @@ def _float(value: Any) -> float:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-_BYTES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 2**10, "mib": 2**20}
+_BYTES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SECONDS = {"": 1, "s": 1, "ms": 1e-3, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1e3, "us": 1e-3}
 _MILLIJOULES = {"": 1, "mj": 1, "j": 1e3, "uj": 1e-3}

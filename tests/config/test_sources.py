@@ -62,8 +62,12 @@ DEVICE energy
 DEVICE cost
 RUN executor serial
 RUN workers 0
-RUN gpus_per_candidate 0
 RUN address
+RUN cpus_per_candidate 1
+RUN gpus_per_candidate 0
+RUN memory_per_candidate
+RUN retries 2
+RUN runtime_env
 """
 
 
@@ -286,7 +290,7 @@ def test_quantities_that_are_not_understood_are_named_together() -> None:
         quantities(model_size="big", latency="20 min", error="nan", working_memory="1KB")
     assert str(caught.value).splitlines() == [
         "the command line has 3 mistakes",
-        "  --max-model-size: 'big' is not like 2 KB; units: b, kb, mb, kib, mib",
+        "  --max-model-size: 'big' is not like 2 KB; units: b, kb, mb, gb, kib, mib, gib",
         "  --max-latency: '20 min' is not like 20 ms; units: ms, s, us",
         "  --max-error: 'nan' is not a finite number",
     ]

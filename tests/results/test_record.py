@@ -148,3 +148,14 @@ def test_front_as_json_says_what_it_is_judged_by(folder: Path) -> None:
         "score": {"error": 0.5, "model_size_bytes": 100},
         "parameters": {"width": 1, "rate": 0.0},
     }
+
+
+def test_second_result_of_a_candidate_is_not_recorded(folder: Path) -> None:
+    """It came late, after a retry, or twice."""
+    before = (folder / "trials.jsonl").read_bytes()
+    record = opened(folder)
+    record.add(replace(TRIALS[2], status="complete", score={"error": 0.01, "model_size": 1.0}, reason=""))
+    record.close()
+    assert (folder / "trials.jsonl").read_bytes() == before
+    assert record.study[2].status == "failed"
+    assert len(record.study) == 6
