@@ -164,7 +164,8 @@ class RayExecutor(Executor):
         elif isinstance(error, (ConnectionError, self._ray.exceptions.RuntimeEnvSetupError)):
             self._give_up(_cluster_lost(str(error)))
         elif not self._is_loss(error):
-            call.future.set_exception(error)
+            ours = isinstance(error, SparsemodError)  # whose message is for the user, without Ray's traceback
+            call.future.set_exception(getattr(error, "cause", error) if ours else error)
         elif len(call.lost) < self._run.retries:
             call.lost.append(_reason(error))
             self._begin(call)

@@ -242,7 +242,7 @@ def problem_space(folder: Path) -> Any:
 def test_problem_that_workers_cannot_import_ends_the_search_at_once(cluster: Any, tmp_path: Path) -> None:
     """Its function lives in a file that was loaded here and by nobody there."""
     run = {"executor": "ray", "address": cluster.address}
-    with pytest.raises(InputError, match=r"a Ray worker cannot read the problem: .*No module named.*runtime_env"):
+    with pytest.raises(InputError, match=r"^a Ray worker cannot read the problem: .*No module named.*runtime_env"):
         search(problem=FORMULA, root=str(tmp_path), r1=8, r2=0, r3=0, **run)
 
 
