@@ -52,11 +52,13 @@ class _Call:
         work: The function and its arguments.
         future: For who submitted it.
         lost: Reasons of the attempts that were lost.
+        alone: It has a GPU of its own, for it did not fit beside others.
     """
 
     work: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
     future: "Future[Any]"
     lost: list[str]
+    alone: bool = False
 
 
 class RayExecutor(Executor):
@@ -127,7 +129,8 @@ class RayExecutor(Executor):
 
     def _begin(self, call: _Call) -> None:
         try:
-            attempt: Future[Any] = self._task.remote(*call.work, self._run.memory_per_candidate).future()
+            task = self._task.options(num_gpus=1) if call.alone else self._task
+            attempt: Future[Any] = task.remote(*call.work, self._run.memory_per_candidate).future()
         except Exception as error:  # the object store has no room for the arguments, or the cluster is gone
             attempt = Future()
             attempt.set_exception(error)
@@ -153,12 +156,16 @@ class RayExecutor(Executor):
         error = attempt.exception()
         if call.future.done():  # given up
             return
-        if error is None:
+        if error is None and not call.alone and 0 < self._run.gpus_per_candidate < 1 and _had_no_room(attempt.result()):
+            call.alone = True
+            self._begin(call)
+        elif error is None:
             call.future.set_result(attempt.result())
         elif isinstance(error, (ConnectionError, self._ray.exceptions.RuntimeEnvSetupError)):
             self._give_up(_cluster_lost(str(error)))
         elif not self._is_loss(error):
-            call.future.set_exception(error)
+            ours = isinstance(error, SparsemodError)  # whose message is for the user, without Ray's traceback
+            call.future.set_exception(getattr(error, "cause", error) if ours else error)
         elif len(call.lost) < self._run.retries:
             call.lost.append(_reason(error))
             self._begin(call)
@@ -302,6 +309,12 @@ def _call(fn: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """A plain function, as Ray wants it, for any callable."""
     limit_memory(memory)
     return fn(*(_read(each) if isinstance(each, _Shared) else each for each in args), **kwargs)
+
+
+def _had_no_room(result: Any) -> bool:
+    """Whether an evaluation ran out of memory, as its trial says."""
+    trial = getattr(result, "trial", None)
+    return trial is not None and trial.status == "failed" and trial.reason.startswith("out of memory")
 
 
 def _reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from problems.searches import FORMULA
 from sparsemod.config import from_keywords, read
 from sparsemod.config.sections import RunSection
 from sparsemod.errors import InputError, SparsemodError
-from sparsemod.evaluate import evaluate
+from sparsemod.evaluate import Outcome, evaluate
 from sparsemod.execute import RayExecutor, WorkerLost, open_executor
 from sparsemod.execute.cluster import room
 from sparsemod.loop import Progress, search
 from sparsemod.results import load as load_study
-from sparsemod.study import Candidate
+from sparsemod.study import Candidate, Trial
 
 STORE = 100_000_000
 """Bytes of the object store of each machine."""
@@ -168,6 +169,27 @@ def test_calls_of_a_lost_machine_are_made_elsewhere_and_slots_follow(
     assert executor.slots() == 2
 
 
+def needs(share: float) -> Outcome:
+    """As an evaluation on a GPU ends that has too small a share of it."""
+    import ray
+
+    trial = Trial(Candidate(0, {"width": 1}, 1, "test"), "complete")
+    given = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
+    return Outcome(trial if given >= share else replace(trial, status="failed", reason="out of memory: 2 GB of 1 GB"))
+
+
+@pytest.mark.ray
+def test_candidate_that_does_not_fit_beside_others_has_a_gpu_of_its_own(
+    cluster: Any, opened: Callable[..., RayExecutor]
+) -> None:
+    machine = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE)  # Ray takes our word for the GPU
+    executor = opened(gpus_per_candidate=0.5, cpus_per_candidate=0.5)
+    trials = [executor.submit(needs, share).result(timeout=60).trial for share in (0.5, 1.0, 2.0)]
+    assert [trial.status for trial in trials] == ["complete", "complete", "failed"]
+    assert trials[2].reason == "out of memory: 2 GB of 1 GB"
+    cluster.remove_node(machine)
+
+
 PROBLEM = """
 import os
 from pathlib import Path
@@ -220,7 +242,7 @@ def problem_space(folder: Path) -> Any:
 def test_problem_that_workers_cannot_import_ends_the_search_at_once(cluster: Any, tmp_path: Path) -> None:
     """Its function lives in a file that was loaded here and by nobody there."""
     run = {"executor": "ray", "address": cluster.address}
-    with pytest.raises(InputError, match=r"a Ray worker cannot read the problem: .*No module named.*runtime_env"):
+    with pytest.raises(InputError, match=r"^a Ray worker cannot read the problem: .*No module named.*runtime_env"):
         search(problem=FORMULA, root=str(tmp_path), r1=8, r2=0, r3=0, **run)
 
 
