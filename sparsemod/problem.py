@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sparsemod.data import Batch, Data
+    from sparsemod.frontend import FrontEnd
     from sparsemod.study import Candidate
 
 Build = Callable[[Parameters, tuple[int, ...], int], "nn.Module"]
@@ -66,6 +67,9 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
+        frontend: `frontend(parameters)` makes what turns raw samples into the input of a candidate, such as a
+            `sparsemod.frontend.FilterBank`. The data then hold raw samples, int16: `Tensors` (N, S), or `Sequences`.
+            Its flash, RAM and time count, and its C is exported. It raises `Infeasible` for parameters that make none.
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It
             is called for each part of a training: before channels are removed, after that, and for quantization-aware
             training.
@@ -93,6 +97,7 @@ class Problem:
     load_data: "Callable[[], Data] | None" = None
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
+    frontend: "Callable[[Parameters], FrontEnd] | None" = None
     train: Callable[..., None] | None = None
     loss: "Callable[[Tensor, Tensor], Tensor] | None" = None
     error: "Callable[[Tensor, Tensor, Tensor], float] | None" = None
@@ -113,10 +118,20 @@ class Problem:
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
         if self.teacher is not None and self.loss is not None:
             raise InputError("a teacher teaches classes, by cross entropy; leave out the teacher or the loss")
+        both = [name for name in ("collate", "teacher") if getattr(self, name) is not None]
+        if self.frontend is not None and both:
+            raise InputError(
+                f"a Problem has a frontend and a {' and a '.join(both)}: the front end alone says what a candidate "
+                "gets, and it differs from one to the other; leave out one of them"
+            )
         wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
         if wrong:
             raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")
         object.__setattr__(self, "limits", {name: float(limit) for name, limit in self.limits.items()})
+
+    def frontend_of(self, parameters: Parameters) -> "FrontEnd | None":
+        """What makes the input of a candidate from raw samples, if anything does."""
+        return None if self.frontend is None else self.frontend(parameters)
 
 
 def _is_finite(value: object) -> bool:

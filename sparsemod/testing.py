@@ -157,7 +157,8 @@ def _loaded(problem: Problem) -> tuple[Data | None, list[str]]:
     for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
         if split is not None:
             faults += _split_faults(name, split, data, problem)
-    faults += _augmentation_faults(data.train) if not faults and problem.collate is None else []
+    whole = problem.collate is None and problem.frontend is None
+    faults += _augmentation_faults(data.train) if not faults and whole else []
     for name, split in (("validation", data.validation), ("test", data.test)):
         shared = 0.0 if split is None else _shared(split, data.train)
         if shared > _SHARED:
@@ -169,8 +170,8 @@ def _split_faults(name: str, split: Split, data: Data, problem: Problem) -> list
     """What is wrong with the first samples of a part; with a `collate` of the user's scoring tries them."""
     if len(split) == 0:
         return [f"the {name} split is empty"]
-    if problem.collate is not None:
-        return []
+    if problem.collate is not None or problem.frontend is not None:
+        return []  # scoring tries them
     split = split.padded(data.input_shape[0]) if isinstance(split, Sequences) else split
     x, y = next(iter(split.batches(256)))
     faults = []
@@ -406,7 +407,7 @@ def _fits(screen: Screen, parameters: Parameters) -> bool:
 
 def _head(split: Split, n: int) -> Split:
     size = min(n, len(split))
-    if isinstance(split, Sequences):
+    if isinstance(split, Tensors | Sequences):
         return split.select(torch.arange(size))
     if isinstance(split, Samples):
         return Samples(split.dataset, list(split.indices)[:size])

@@ -45,6 +45,9 @@ class FrontEnd(Protocol):
     def macs(self) -> int:
         """Work for one clip in multiply-accumulates of a linear layer."""
 
+    def __hash__(self) -> int:
+        """Equal front ends are equal in all of this, and then features are computed once."""
+
     def __call__(self, samples: Tensor) -> Tensor:
         """Features (N, *output shape), int8, of clips (N, S), int16: bit for bit what the C code gives."""
 

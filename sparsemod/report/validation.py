@@ -64,7 +64,7 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
 def confusion(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
     """How often each class (row) was taken for which (column) by the integer network, (K, K)."""
     join = validation.problem.collate
-    data = validation.data.seen_by(trial.candidate.parameters, join, validation.splitter)
+    data = validation.data.seen_by(trial.candidate.parameters, join, validation.splitter, graph.frontend)
     reads_tokens = any(operator.kind == "embedding" for operator in graph.operators)
     split = Tokens(data.validation) if reads_tokens else data.validation
     classes = data.num_classes
