@@ -407,7 +407,9 @@ def _fits(screen: Screen, parameters: Parameters) -> bool:
 
 def _head(split: Split, n: int) -> Split:
     size = min(n, len(split))
-    if isinstance(split, Tensors | Sequences):
+    if isinstance(split, Tensors):
+        return replace(split.select(torch.arange(size)), augment=None)
+    if isinstance(split, Sequences):
         return split.select(torch.arange(size))
     if isinstance(split, Samples):
         return Samples(split.dataset, list(split.indices)[:size])

@@ -19,6 +19,7 @@ from string import Template
 
 from sparsemod.device import Device
 from sparsemod.errors import SparsemodError
+from sparsemod.export import artefact
 from sparsemod.export.build import FLAGS, SECONDS, Check, memory, printed, run
 
 STACK_BYTES = 512
@@ -202,7 +203,7 @@ def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int) -> str:
 
 
 def _compile(folder: Path, core: str, net: Path) -> list[str]:
-    return [*_compiler(core), "-c", str(folder / "net.c"), "-o", str(net)]
+    return [*_compiler(core), *artefact.object_of(folder), "-o", str(net)]
 
 
 def _link(folder: Path, core: str, script: Path, net: Path, program: Path, main: str, *flags: str) -> list[str]:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from sparsemod.device import Device
+from sparsemod.export import artefact
 from sparsemod.export.build import SECONDS, WARNINGS, Check, memory, printed, run
 
 CORE = "AVR"
@@ -64,7 +65,7 @@ def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
     runs = max(1, min(facts["vectors"], _MACS // max(facts["macs"], 1)))
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         net, program = Path(scratch) / "net.o", Path(scratch) / "net.elf"
-        run([*_compiler("run"), "-c", str(folder / "net.c"), "-o", str(net)])
+        run([*_compiler("run"), *artefact.object_of(folder), "-o", str(net)])
         arena, constants = memory(run(["avr-nm", "-S", str(net)]))
         vectors = (folder / "test" / "vectors.h").stat().st_size // 4
         if arena > _RAM_BYTES - _TEST_BYTES or constants + vectors > _CONST_BYTES:
@@ -93,7 +94,7 @@ def _linked(folder: Path, device: Device, stack: int | None) -> list[Check]:
     """Flash and RAM of the smallest program around the network."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         program = Path(scratch) / "net.elf"
-        idle = [f"-I{folder}", str(_SOURCE / "arm" / "idle.c"), str(folder / "net.c")]
+        idle = [f"-I{folder}", str(_SOURCE / "arm" / "idle.c"), *artefact.sources(folder)]
         anything = "-Wl,--defsym=__DATA_REGION_LENGTH__=0x8000,--defsym=__TEXT_REGION_LENGTH__=0x800000"
         run([*_compiler("link"), *idle, anything, "-o", str(program)])
         text, data, bss = map(int, run(["avr-size", str(program)]).splitlines()[1].split()[:3])

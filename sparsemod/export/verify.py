@@ -48,7 +48,7 @@ def _host(folder: Path, facts: dict[str, int], flags: Sequence[str]) -> list[Che
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         net, program = Path(scratch) / "net.o", Path(scratch) / "net_test"
         test = folder / "test" / "test_main.c"
-        run([compiler, *FLAGS, *flags, "-c", str(folder / "net.c"), "-o", str(net)])
+        run([compiler, *FLAGS, *flags, *artefact.object_of(folder), "-o", str(net)])
         run([compiler, *FLAGS, *flags, f"-I{folder}", str(net), str(test), "-o", str(program)])
         arena, constants = memory(run([nm, "-S", str(net)]))
         identical = printed(run([str(program)], accepted=(0, 1)), r"of \d+ vectors identical")

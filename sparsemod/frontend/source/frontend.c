@@ -16,12 +16,12 @@ $tables
 /* --- arithmetic ------------------------------------------------------------------------------------------------- */
 
 /* C99 leaves >> of negative numbers to the compiler; ~(~v >> shift) rounds them down everywhere. */
-static int32_t shifted(int64_t value, int shift) {
+static inline int32_t shifted(int64_t value, int shift) {
     value += (int64_t)1 << (shift - 1);
     return (int32_t)(value >= 0 ? value >> shift : ~(~value >> shift));
 }
 
-static int32_t halved(int32_t value) {
+static inline int32_t halved(int32_t value) {
     value++;
     return value >= 0 ? value >> 1 : ~(~value >> 1);
 }
