@@ -113,12 +113,6 @@ def sources(folder: Path) -> list[str]:
     return [str(path) for path in (folder / "net.c", folder / "frontend.c") if path.is_file()]
 
 
-def object_of(folder: Path) -> list[str]:
-    """Arguments that make a compiler build one object of all sources."""
-    found = sources(folder)
-    return ["-c", *found] if len(found) == 1 else ["-r", "-nostdlib", *found]
-
-
 def device(folder: Path) -> Device | None:
     """What the files of a folder are for; None if that was not known.
 
