@@ -28,7 +28,7 @@ Find neural networks that fit a microcontroller.
 
 _EXIT_CODES = "exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (run the same command to go on)"
 
-_KINDS = ("digits", "mnist", "cifar10", "custom")
+_KINDS = ("digits", "mnist", "cifar10", "custom", "har", "spoken_digits", "japanese_vowels", "autoencoder")
 
 
 class _ToStandardError(logging.Handler):

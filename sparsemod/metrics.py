@@ -56,7 +56,7 @@ def f1_error(outputs: Tensor, y: Tensor, x: Tensor) -> float:
 
 
 def mean_squared_error(outputs: Tensor, y: Tensor, x: Tensor) -> float:
-    """Mean of (output - target)^2 over all numbers of all samples.
+    """Mean squared difference of output and target over all numbers of all samples.
 
     Example:
         >>> mean_squared_error(torch.tensor([[1.0], [5.0]]), torch.tensor([1.0, 2.0]), torch.zeros(2))
@@ -66,7 +66,7 @@ def mean_squared_error(outputs: Tensor, y: Tensor, x: Tensor) -> float:
 
 
 def mean_absolute_error(outputs: Tensor, y: Tensor, x: Tensor) -> float:
-    """Mean of |output - target| over all numbers of all samples.
+    """Mean absolute difference of output and target over all numbers of all samples.
 
     Example:
         >>> mean_absolute_error(torch.tensor([[1.0], [5.0]]), torch.tensor([1.0, 2.0]), torch.zeros(2))

@@ -78,7 +78,9 @@ def test_module_and_script_are_the_same_command():
     assert module.stdout.strip() == f"sparsemod {__version__}"
 
 
-@pytest.mark.parametrize("kind", ["digits", "mnist", "cifar10", "custom"])
+@pytest.mark.parametrize(
+    "kind", ["digits", "mnist", "cifar10", "custom", "har", "spoken_digits", "japanese_vowels", "autoencoder"]
+)
 def test_init_writes_a_configuration_without_mistakes(folder, capsys, kind):
     assert main(["init", "new", "--kind", kind]) == 0
     assert "sparsemod check new/config.cfg" in capsys.readouterr().out

@@ -46,3 +46,11 @@ def test_page_on_own_evaluations_runs_as_it_stands(tmp_path, monkeypatch):
     config = re.search(r"^```\n(\[TRAIN\].*?)^```", page, re.DOTALL | re.MULTILINE).group(1)
     (tmp_path / "config.cfg").write_text(config.replace("[PROBLEM]\nproblem = forest.py:problem\n", ""))
     assert check_problem(problem, read(tmp_path / "config.cfg")) == []
+
+
+def test_page_on_spaces_lists_every_family():
+    page = (Path(__file__).parents[1] / "docs" / "spaces.md").read_text(encoding="utf-8")
+    modules = [name for name in MODULES if name.startswith("sparsemod.spaces.")]
+    families = {name.split(".")[-1] for name in modules if hasattr(importlib.import_module(name), "MORPHISMS")}
+    assert families == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert all(f"    {name} " in sparsemod.spaces.__doc__ for name in families)

@@ -20,7 +20,9 @@ def run(path, tmp_path):
     return sparsemod.search(config.read(path, [*FEW, f"TRAIN.root={tmp_path}"]))
 
 
-@pytest.mark.parametrize("path", ["config.cfg", "examples/digits/config.cfg", "examples/custom/config.cfg"])
+@pytest.mark.parametrize(
+    "path", ["config.cfg", *(f"examples/{name}/config.cfg" for name in ("digits", "custom", "autoencoder"))]
+)
 def test_example_finds_networks_within_its_limits(path, tmp_path):
     study = run(ROOT / path, tmp_path)
     assert [trial.status for trial in study.trials] == ["complete"] * 4
@@ -28,7 +30,7 @@ def test_example_finds_networks_within_its_limits(path, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "har", "spoken_digits", "japanese_vowels"])
 def test_example_on_downloaded_data_finds_networks(name, tmp_path, shared_data, monkeypatch):
     monkeypatch.setenv("DATA_PATH", str(shared_data))
     study = run(ROOT / "examples" / name / "config.cfg", tmp_path)
@@ -57,8 +59,9 @@ def test_custom_example_passes_the_contract_checks():
     assert check_problem(sparsemod.problem.load("problem.py:problem", settings.folder), settings) == []
 
 
-def test_custom_example_is_at_most_sixty_lines():
-    assert len((ROOT / "examples" / "custom" / "problem.py").read_text().splitlines()) <= 60
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*/problem.py")), ids=lambda path: path.parent.name)
+def test_example_is_at_most_sixty_lines(path):
+    assert len(path.read_text().splitlines()) <= 60
 
 
 def test_every_key_of_the_root_configuration_is_the_default_example():

@@ -160,24 +160,16 @@ class Data:
         Raises:
             InputError: There is nothing to cut, or no `max_len`; or the data are no raw samples for the front end.
         """
-        if splitter and not (isinstance(self.train, Sequences) and "max_len" in parameters):
-            lacking = (
-                "the space has no parameter max_len"
-                if isinstance(self.train, Sequences)
-                else (f"the data are {type(self.train).__name__}")
-            )
-            raise InputError(
-                f"splitter = true cuts `Sequences` into windows of the searched parameter max_len, but {lacking}; set "
-                "it to false, or bring both"
-            )
+        if splitter:
+            _require_windows(self.train, parameters)
         if frontend is not None:
             require_samples(self.train)
             return frontend.output_shape
         if collate is not None:
             first = self.train.select(torch.tensor([0])) if isinstance(self.train, Sequences) else self.train
-            return tuple(
-                next(iter(_cut(first, parameters, splitter).batches(1, None, _bound(collate, parameters))))[0].shape[1:]
-            )
+            samples = _cut(first, parameters, splitter)
+            x, _ = next(iter(samples.batches(1, None, lambda samples: collate(samples, parameters))))
+            return tuple(x.shape[1:])
         if isinstance(self.train, Sequences) and "max_len" in parameters:
             return (int(parameters["max_len"]), *self.input_shape[1:])
         return self.input_shape
@@ -220,8 +212,15 @@ def _cut(split: Split, parameters: Parameters, splitter: bool) -> Split:
     return split.windows(int(parameters["max_len"])) if splitter and isinstance(split, Sequences) else split
 
 
-def _bound(collate: Join, parameters: Parameters) -> Callable[[Sequence[Any]], Batch]:
-    return lambda samples: collate(samples, parameters)
+def _require_windows(split: Split, parameters: Parameters) -> None:
+    lacking = f"the data are {type(split).__name__}"
+    if isinstance(split, Sequences):
+        lacking = "" if "max_len" in parameters else "the space has no parameter max_len"
+    if lacking:
+        raise InputError(
+            f"splitter = true cuts `Sequences` into windows of the searched parameter max_len, but {lacking}; set it "
+            "to false, or bring both"
+        )
 
 
 def _num_classes(y: Tensor, given: int | None) -> int:

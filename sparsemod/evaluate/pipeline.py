@@ -8,9 +8,10 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from sparsemod.compress.remove import remove_channels
 from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, channel_share, over_limits
-from sparsemod.data import Collate, Data, Tokens
+from sparsemod.data import Batch, Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.evaluate.given import data_of, problem_of
 from sparsemod.evaluate.learning import GivenUp, Learning, learner, training_parameters
@@ -137,7 +138,7 @@ def _score(
     if weights is not None:
         shape_before = None if parent is None else _input_shape(problem, parent, config)
         inherit(network, weights, before, data.input_shape, shape_before)
-    collate = _collate(problem, candidate)
+    collate = _collate(problem, candidate, data.input_shape)
     rng = torch.Generator().manual_seed(seed)
     learning = Learning(
         learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve, problem.error
@@ -193,9 +194,22 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
     return batches
 
 
-def _collate(problem: Problem, candidate: Candidate) -> Collate | None:
+def _collate(problem: Problem, candidate: Candidate, shape: tuple[int, ...]) -> Collate | None:
+    """The problem's, for one candidate; all its batches must be of the shape that the network was built for."""
     join = problem.collate
-    return None if join is None else lambda samples: join(samples, candidate.parameters)
+    if join is None:
+        return None
+
+    def collate(samples: Sequence[Any]) -> Batch:
+        x, y = join(samples, candidate.parameters)
+        if tuple(x.shape[1:]) != shape:
+            raise InputError(
+                f"collate makes samples of shape {tuple(x.shape[1:])}, but of the first one to learn from {shape}; "
+                "a network on a microcontroller has one input shape, so cut or pad all to the same"
+            )
+        return x, y
+
+    return collate
 
 
 def _checked(score: Score, problem: Problem, config: Config) -> Score:

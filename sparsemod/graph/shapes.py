@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparsemod.graph.functions import FUNCTIONS
+
 _OUTPUTS = {"native_batch_norm": 3, "max_pool2d_with_indices": 2}
 
 
@@ -41,6 +43,8 @@ def meta_result(name: str, args: Sequence[Any]) -> Any:
 def _shape(name: str, args: Sequence[Any]) -> Sequence[int] | None:
     x = args[0]
     match name:
+        case _ if name.removesuffix("_") in FUNCTIONS:
+            return tuple(x.shape)
         case "embedding":
             return (*args[1].shape, x.shape[1])
         case "relu" | "relu_" | "hardtanh" | "hardtanh_":
@@ -49,6 +53,8 @@ def _shape(name: str, args: Sequence[Any]) -> Sequence[int] | None:
             return tuple(x.shape) if args[3] is not None and args[3].shape == x.shape[1:2] else None
         case "add" | "add_":
             return tuple(x.shape) if isinstance(args[1], Tensor) and args[1].shape == x.shape else None
+        case "mul" | "mul_":
+            return tuple(x.shape) if isinstance(args[1], Tensor) and _repeats(args[1].shape, x.shape) else None
         case "addmm":
             return _product(*args[1:])
         case "mm":
@@ -65,6 +71,11 @@ def _shape(name: str, args: Sequence[Any]) -> Sequence[int] | None:
             stride = args[2] if args[2:] and args[2] else args[1]
             return _spread(x.shape[:2], _windows(x.shape[2:], args[1], stride, (0, 0), (1, 1)))
     return None
+
+
+def _repeats(shape: Sequence[int], whole: Sequence[int]) -> bool:
+    """Whether a tensor of this shape is repeated to the whole, along axes of one element alone."""
+    return len(shape) == len(whole) and all(size in (1, to) for size, to in zip(shape, whole, strict=True))
 
 
 def _product(one: Tensor, other: Tensor) -> Sequence[int] | None:

@@ -9,15 +9,16 @@ most important channels stay [Li2017]. In evaluation mode the function is the pa
 - deeper: a convolution or linear layer, with or without batch norm, of at least as many outputs as inputs. A ReLU after
   it must find nothing negative: so it is after another ReLU, not after a residual sum with a convolution in it. A
   first hidden layer before the classifier needs as many units as there are features.
-- a new branch that is added to an old one, such as a block with a skip around it, or a new convolution as a skip: it
-  starts at nothing.
+- a new branch that is added to an old one, such as a block or a recurrent layer with a skip around it, or a new
+  convolution as a skip: it starts at nothing.
 - a skip that turns from the identity to a 1 x 1 convolution of stride 1, as its ends are no longer of one width.
 - without channels whose filter (or batch norm) is zero and gives zero.
 - flattening instead of global average pooling.
 
 It cannot be after these, and what can be kept is kept: a narrower network, a smaller kernel, a layer less, another
-stride or pooling, a skip that becomes the identity or appears as one, another type of layer; and more features of a
-layer norm, group norm or softmax, or a new factor such as a squeeze-and-excitation, which change the old ones.
+stride or pooling, a skip that becomes the identity or appears as one, another type of layer, a recurrent layer more
+without a skip around it; and more features of a layer norm, group norm or softmax, or a new factor such as a
+squeeze-and-excitation, which change the old ones.
 
 [Chen2016] Net2Net: accelerating learning via knowledge transfer, ICLR 2016, arXiv 1511.05641.
 [Wei2016] Network morphism, ICML 2016, arXiv 1603.01670.
@@ -36,7 +37,7 @@ from sparsemod.inherit.channels import Channels
 from sparsemod.inherit.following import follow
 from sparsemod.inherit.marks import PLACE, channel_of
 from sparsemod.inherit.matching import Match, beginning, match
-from sparsemod.inherit.writing import fill, fill_by_channels, neutral, overlap, pass_on, vanish
+from sparsemod.inherit.writing import fill, fill_by_channels, neutral, overlap, pass_on, vanish, vanish_states
 
 __all__ = ["inherit"]
 
@@ -86,6 +87,8 @@ def inherit(
         module = modules[name]
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             _begin(module, name, modules, known, kinship)
+        elif isinstance(module, nn.LSTM | nn.GRU) and kinship is not None:
+            _begin_recurrent(module, name, kinship)
 
 
 def _kinship(
@@ -160,3 +163,12 @@ def _begin(
         pass_on(module, inside)
         norm = kinship.child.norms.get(weight, "").rpartition(".")[0]
         vanish(modules[norm] if norm and norm not in known else module, silent)
+
+
+def _begin_recurrent(module: nn.LSTM | nn.GRU, name: str, kinship: _Kinship) -> None:
+    """First weights of a recurrent layer that the parent lacks: it adds nothing to old sums."""
+    for parameter in dict(module.named_parameters()):
+        marks = kinship.child.writers.get(f"{name}.{parameter}".lstrip("."))
+        if marks is not None:
+            old = [unit for unit, mark in enumerate(marks.tolist()) if kinship.match.before(mark)]
+            vanish_states(module, parameter.removeprefix("weight_ih"), old)

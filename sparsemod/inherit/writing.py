@@ -161,6 +161,20 @@ def vanish(module: nn.Module, outputs: Sequence[int]) -> None:
                 parameter[output] *= factor
 
 
+def vanish_states(module: nn.LSTM | nn.GRU, suffix: str, units: Sequence[int]) -> None:
+    """Lets states of a recurrent layer be all but zero, by what is to become part of them.
+
+    Args:
+        module: Changed in place.
+        suffix: Of the names of its parameters, for one layer and direction.
+        units: Whose states.
+    """
+    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        parameter = getattr(module, f"{kind}{suffix}", None)
+        if parameter is not None:
+            parameter[[2 * module.hidden_size + unit for unit in units]] *= _VANISHING  # the third gate of either kind
+
+
 def neutral(norm: nn.BatchNorm1d | nn.BatchNorm2d, before: Sequence[tuple[float, float] | None] = ()) -> None:
     """Lets a batch norm as it was built hand on what it gets.
 

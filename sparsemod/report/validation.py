@@ -33,9 +33,10 @@ class Validation:
         """How much data there is."""
         test = f", {len(self.data.test):,} test" if self.data.test is not None else ", no test"
         shape = "x".join(map(str, self.data.input_shape))
+        kinds = "classes" if self.problem.loss is None else "outputs"
         return (
             f"{len(self.data.train):,} training, {len(self.data.validation):,} validation{test} samples of {shape}, "
-            f"{self.data.num_classes} classes"
+            f"{self.data.num_classes} {kinds}"
         )
 
 

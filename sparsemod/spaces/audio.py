@@ -13,6 +13,7 @@ import numpy as np
 from sparsemod.errors import InputError
 from sparsemod.frontend import FilterBank
 from sparsemod.space import Choice, Int, Parameter, Parameters, SearchSpace, Value
+from sparsemod.spaces.moves import moved
 
 
 def parameters(
@@ -78,9 +79,7 @@ def settings(parameters: Parameters, space: SearchSpace, rng: np.random.Generato
     names = [name for name in parameters if name.startswith("fe_")]
     if not names:
         return None
-    name = names[rng.integers(len(names))]
-    child = space.complete({**parameters, name: space[name].mutate(parameters[name], rng)}, rng)
-    return None if child == space.canonical(parameters) else child
+    return moved(parameters, space, rng, names[rng.integers(len(names))])
 
 
 MORPHISMS = (settings,)

@@ -19,6 +19,10 @@ from torch.nn import functional as F
 
 from sparsemod.errors import Infeasible
 from sparsemod.space import Choice, Float, Int, Parameter, Parameters, SearchSpace, Value
+from sparsemod.spaces.head import Head, fc_layers, fc_units, head_parameters
+from sparsemod.spaces.moves import changed, moved, scaled, sign, stepped
+from sparsemod.spaces.rows import longer, reaching
+from sparsemod.spaces.training import set_bits, training, training_parameters
 
 TYPES = ("conv", "downsampled", "separable")
 
@@ -58,48 +62,25 @@ def space(
     """
     space: dict[str, Parameter] = {"blocks": Int(1, blocks)}
     for b in range(1, blocks + 1):
-        here = {"blocks": range(b, blocks + 1)} if b > 1 else None
-        space[f"b{b}_layers"] = Int(1, layers, when=_listed(here))
+        here = reaching("blocks", b, blocks)
+        space[f"b{b}_layers"] = Int(1, layers, when=here)
         for layer in range(1, layers + 1):
-            deep = {f"b{b}_layers": range(layer, layers + 1)}
+            deep = reaching(f"b{b}_layers", layer, layers, fewest=0)
             name = f"b{b}_l{layer}"
-            space[f"{name}_type"] = Choice(TYPES, when=_listed(deep))
-            space[f"{name}_filters"] = Int(*filters, log=True, when=_listed(deep))
-            space[f"{name}_kernel"] = Int(*kernel, when=_listed(deep))
+            space[f"{name}_type"] = Choice(TYPES, when=deep)
+            space[f"{name}_filters"] = Int(*filters, log=True, when=deep)
+            space[f"{name}_kernel"] = Int(*kernel, when=deep)
             space[f"{name}_drop"] = Float(0.0, 0.5, when={f"{name}_type": ("downsampled",)})
             if weight_bits:
-                space[f"{name}_bits"] = Choice(weight_bits, when=_listed(deep))
-        space[f"b{b}_stride"] = Int(1, 2, when=_listed(here))
-        space[f"b{b}_skip"] = Choice((False, True), when=_listed(here))
-        space[f"b{b}_pool"] = Choice((False, True), when=_listed(here))
+                space[f"{name}_bits"] = Choice(weight_bits, when=deep)
+        space[f"b{b}_stride"] = Int(1, 2, when=here)
+        space[f"b{b}_skip"] = Choice((False, True), when=here)
+        space[f"b{b}_pool"] = Choice((False, True), when=here)
         space[f"b{b}_pool_rate"] = Int(2, 4, when={f"b{b}_pool": (True,)})
     space["global_pool"] = Choice((False, True))
-    space["fc_layers"] = Int(0, fc_layers)
-    for fc in range(1, fc_layers + 1):
-        deep = {"fc_layers": range(fc, fc_layers + 1)}
-        space[f"fc{fc}_units"] = Int(*fc_units, log=True, when=_listed(deep))
-        if weight_bits:
-            space[f"fc{fc}_bits"] = Choice(weight_bits, when=_listed(deep))
-    space["dropout"] = Float(0.0, 0.5)
-    space["learning_rate"] = Float(*learning_rate, log=True)
-    space["learning_gamma"] = Float(0.1, 1.0)
-    space["learning_step"] = Int(1, 10)
-    space["batch_size"] = Int(*batch_size, log=True)
-    if patterns:
-        space["prune_pattern"] = Choice(patterns)
-    if not patterns or "element" in patterns:
-        space["prune_threshold"] = Float(0.0, sparsity, when={"prune_pattern": ("element",)} if patterns else None)
-    if channels:
-        space["prune_channels"] = Float(0.0, channels)
-    if weight_bits:
-        space["classifier_bits"] = Choice(weight_bits)
-    if qat_epochs:
-        space["qat_epochs"] = Int(0, qat_epochs)
+    space |= head_parameters(fc_layers, fc_units, weight_bits)
+    space |= training_parameters(sparsity, learning_rate, batch_size, channels, patterns, weight_bits, qat_epochs)
     return SearchSpace(space)
-
-
-def _listed(when: dict[str, range] | None) -> dict[str, tuple[int, ...]] | None:
-    return None if when is None else {name: tuple(values) for name, values in when.items()}
 
 
 # --- builder ---------------------------------------------------------------------------------------------------------
@@ -197,7 +178,7 @@ class Layer(nn.Module):
         before, after = (kernel - 1) // 2, kernel // 2
         self.padding = (before, after, before, after) if before != after else None
         padding = 0 if self.padding else before
-        _set_bits(self, parameters, name)
+        set_bits(self, parameters, name)
         self.squeeze: nn.Module | None = None
         self.depthwise: nn.Module | None = None
         if kind == "downsampled":
@@ -223,164 +204,54 @@ class Layer(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
 
-class Head(nn.Module):
-    """Dropout and fully connected layers: (N, features) -> (N, K)."""
-
-    def __init__(self, parameters: Parameters, features: int, num_classes: int) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(float(parameters["dropout"]))
-        self.fc = nn.ModuleList()
-        for fc in range(1, int(parameters["fc_layers"]) + 1):
-            units = int(parameters[f"fc{fc}_units"])
-            self.fc.append(nn.Linear(features, units))
-            _set_bits(self.fc[-1], parameters, f"fc{fc}")
-            features = units
-        self.classifier = nn.Linear(features, num_classes)
-        _set_bits(self.classifier, parameters, "classifier")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        x = self.dropout(x)
-        for layer in self.fc:
-            x = F.relu(layer(x))
-        logits: Tensor = self.classifier(x)
-        return logits
-
-
-def _set_bits(layer: nn.Module, parameters: Parameters, name: str) -> None:
-    """The bits of a layer's weights, where they are searched; else those of the module around it, or 8."""
-    if f"{name}_bits" in parameters:
-        layer.weight_bits = int(parameters[f"{name}_bits"])  # type: ignore[assignment]  # an attribute of our own
-
-
 # --- morphisms: one small change each; None where it does not apply -------------------------------------------------
 
 
 def blocks(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """One block more, like the last but without stride and pooling, or one less."""
-    count = int(parameters["blocks"])
-    target = count + _sign(rng)
-    copied = {
-        name.replace(f"b{count}_", f"b{target}_", 1): value
-        for name, value in parameters.items()
-        if name.startswith(f"b{count}_") and target > count
-    }
-    copied |= {f"b{target}_stride": 1, f"b{target}_pool": False} if target > count else {}
-    return _changed(parameters, space, rng, blocks=target, **copied)
+    return longer(parameters, space, rng, "blocks", "b", stride=1, pool=False)
 
 
 def layers(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """One layer more in a block, a convolution as wide as the last, or one less."""
     b = 1 + int(rng.integers(int(parameters["blocks"])))
-    count = int(parameters[f"b{b}_layers"])
-    target = count + _sign(rng)
-    last, new = f"b{b}_l{count}", f"b{b}_l{target}"
-    added = {
-        f"{new}_type": "conv",
-        f"{new}_filters": parameters[f"{last}_filters"],
-        f"{new}_kernel": parameters[f"{last}_kernel"],
-        **_copied(parameters, f"{last}_bits", f"{new}_bits"),
-    }
-    return _changed(parameters, space, rng, **{f"b{b}_layers": target, **(added if target > count else {})})
+    return longer(parameters, space, rng, f"b{b}_layers", f"b{b}_l", type="conv")
 
 
 def layer_type(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """Another type for one layer."""
-    name = f"{_layer(parameters, rng)}_type"
-    return _changed(parameters, space, rng, **{name: space[name].mutate(parameters[name], rng)})
+    return moved(parameters, space, rng, f"{_layer(parameters, rng)}_type")
 
 
 def filters(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """One layer wider or narrower, by up to a factor of two."""
-    return _scaled(parameters, space, rng, f"{_layer(parameters, rng)}_filters")
+    return scaled(parameters, space, rng, f"{_layer(parameters, rng)}_filters")
 
 
 def kernel(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """A kernel larger or smaller by one or two."""
-    name = f"{_layer(parameters, rng)}_kernel"
-    return _changed(parameters, space, rng, **{name: int(parameters[name]) + _sign(rng) * int(rng.integers(1, 3))})
+    return stepped(parameters, space, rng, f"{_layer(parameters, rng)}_kernel", 2)
 
 
 def pooling(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """Pooling of one block on, off, or by another rate."""
     b = 1 + int(rng.integers(int(parameters["blocks"])))
     if f"b{b}_pool_rate" in parameters and rng.random() < 0.5:
-        return _changed(parameters, space, rng, **{f"b{b}_pool_rate": int(parameters[f"b{b}_pool_rate"]) + _sign(rng)})
-    return _changed(parameters, space, rng, **{f"b{b}_pool": not parameters[f"b{b}_pool"]})
+        return changed(parameters, space, rng, **{f"b{b}_pool_rate": int(parameters[f"b{b}_pool_rate"]) + sign(rng)})
+    return changed(parameters, space, rng, **{f"b{b}_pool": not parameters[f"b{b}_pool"]})
 
 
 def connection(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
     """A skip connection or a stride of one block changed, or global pooling."""
     b = 1 + int(rng.integers(int(parameters["blocks"])))
     name = ("global_pool", f"b{b}_skip", f"b{b}_stride")[rng.integers(3)]
-    return _changed(parameters, space, rng, **{name: space[name].mutate(parameters[name], rng)})
+    return moved(parameters, space, rng, name)
 
-
-def fc_layers(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
-    """One fully connected layer more, as wide as the last, or one less."""
-    count = int(parameters["fc_layers"])
-    target = count + _sign(rng)
-    added = _copied(parameters, f"fc{count}_units", f"fc{target}_units") if target > count else {}
-    added |= _copied(parameters, f"fc{count}_bits", f"fc{target}_bits") if target > count else {}
-    return _changed(parameters, space, rng, fc_layers=target, **added)
-
-
-def fc_units(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
-    """One fully connected layer wider or narrower, by up to a factor of two."""
-    count = int(parameters["fc_layers"])
-    if count == 0:
-        return None
-    return _scaled(parameters, space, rng, f"fc{1 + int(rng.integers(count))}_units")
-
-
-def training(parameters: Parameters, space: SearchSpace, rng: np.random.Generator) -> dict[str, Value] | None:
-    """One of the parameters of training and compression moved; the layers stay."""
-    names = [name for name in _TRAINING if name in parameters]
-    bits = [name for name in parameters if name.endswith("_bits")]
-    if bits:
-        names.append(bits[rng.integers(len(bits))])
-    name = names[rng.integers(len(names))]
-    return _changed(parameters, space, rng, **{name: space[name].mutate(parameters[name], rng)})
-
-
-_COMPRESSION = ("prune_threshold", "prune_pattern", "prune_channels", "qat_epochs")
-_TRAINING = ("learning_rate", "learning_gamma", "dropout", *_COMPRESSION)
 
 MORPHISMS = (blocks, layers, layer_type, filters, kernel, pooling, connection, fc_layers, fc_units, training)
-
-
-def _copied(parameters: Parameters, source: str, target: str) -> dict[str, Value]:
-    """The value of one parameter for another; nothing if it is not there."""
-    return {target: parameters[source]} if source in parameters else {}
 
 
 def _layer(parameters: Parameters, rng: np.random.Generator) -> str:
     """Name of a random active layer."""
     b = 1 + int(rng.integers(int(parameters["blocks"])))
     return f"b{b}_l{1 + int(rng.integers(int(parameters[f'b{b}_layers'])))}"
-
-
-def _sign(rng: np.random.Generator) -> int:
-    return 1 if rng.random() < 0.5 else -1
-
-
-def _scaled(parameters: Parameters, space: SearchSpace, rng: np.random.Generator, name: str) -> dict[str, Value] | None:
-    parameter = space[name]
-    if not isinstance(parameter, Int):  # a space of the user's own may list the widths
-        return _changed(parameters, space, rng, **{name: parameter.mutate(parameters[name], rng)})
-    before = int(parameters[name])
-    factor = 2 ** rng.uniform(-1, 1)
-    after = round(before * factor)
-    if after == before:
-        after += 1 if factor > 1 else -1
-    return _changed(parameters, space, rng, **{name: min(max(after, parameter.low), parameter.high)})
-
-
-def _changed(
-    parameters: Parameters, space: SearchSpace, rng: np.random.Generator, **values: Value
-) -> dict[str, Value] | None:
-    """Some values replaced, and what becomes active drawn at random; None if that is no other member."""
-    if any(name in space and value not in space[name] for name, value in values.items()):
-        return None
-    child = space.complete({**parameters, **values}, rng)
-    return None if child == space.canonical(parameters) else child

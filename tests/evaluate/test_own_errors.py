@@ -152,6 +152,15 @@ def test_child_of_another_length_starts_from_what_its_parent_knows() -> None:
     assert child.score["error"] <= learned + 0.1 < untaught.score["error"]
 
 
+def test_collate_that_pads_each_batch_to_its_own_longest_is_refused_with_what_to_do() -> None:
+    def longest(samples: Any, parameters: Any) -> tuple[Tensor, Tensor]:
+        return nn.utils.rnn.pad_sequence([x for x, _ in samples], True), torch.stack([y for _, y in samples])
+
+    trial = evaluate(Candidate(0, SHORT, 1, "test"), configured(replace(variable, collate=longest))).trial
+    assert trial.status == "failed"
+    assert "has one input shape, so cut or pad all to the same" in trial.reason
+
+
 def test_splitter_without_a_length_to_cut_to_fails_with_what_to_do() -> None:
     trial = evaluate(Candidate(0, UNITS, 1, "test"), configured(regression, splitter=True)).trial
     assert trial.status == "failed"
