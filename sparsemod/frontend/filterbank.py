@@ -17,6 +17,7 @@ from sparsemod.frontend import tables
 from sparsemod.frontend.features import CENTRE, STEP_SHIFT, as_coefficients, as_features, frames_of, log_energies
 
 _SOURCE = Path(__file__).parent / "source"
+LAYOUTS = ("1 T F", "T F")
 _LONGEST = 4096
 _MOST_FILTERS = 128
 _PER_SAMPLE, _PER_POINT, _PER_BUTTERFLY, _PER_BIN, _PER_FILTER, _PER_PRODUCT = 20, 25, 42, 69, 98, 3.3
@@ -28,7 +29,7 @@ _CLIPS = 256
 
 @dataclass(frozen=True)
 class FilterBank:
-    """A clip of sound as an image of T frames by F features, (1, T, F), int8.
+    """A clip of sound as T frames of F features, an image (1, T, F) or a sequence (T, F), int8.
 
     A frame of `window_ms` begins every `stride_ms`, is weighted by a Hann window and transformed by the next power of
     two; triangular filters, even on the mel scale, sum its energies. A feature is the logarithm of a filter's energy in
@@ -47,6 +48,7 @@ class FilterBank:
         coefficients: 0: the logarithms are the features, F = B; else so many coefficients are.
         low: Hz, lower corner of the first filter.
         high: Hz, upper corner of the last; half the rate if not given.
+        layout: `1 T F` for convolutions in two dimensions, or `T F` for recurrent layers.
 
     Raises:
         Infeasible: Settings that do not go together, all of them at once.
@@ -64,6 +66,7 @@ class FilterBank:
     coefficients: int = 0
     low: float = 60.0
     high: float | None = None
+    layout: str = LAYOUTS[0]
 
     def __post_init__(self) -> None:
         mistakes = self._mistakes()
@@ -91,6 +94,8 @@ class FilterBank:
                 f"low is {self.low:g} and high {self.top:g} Hz; they must be at least 0, at most {self.rate / 2:g}, "
                 "half the rate, and high above low"
             )
+        if self.layout not in LAYOUTS:
+            found.append(f"layout is {self.layout!r}; it must be {' or '.join(map(repr, LAYOUTS))}")
         return found or self._empty_filters()
 
     def _empty_filters(self) -> list[str]:
@@ -134,8 +139,9 @@ class FilterBank:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """(1, T, F)."""
-        return 1, self.frames, self.coefficients or self.filters
+        """(1, T, F) or (T, F)."""
+        shape = self.frames, self.coefficients or self.filters
+        return (1, *shape) if self.layout == LAYOUTS[0] else shape
 
     @property
     def scale(self) -> float:
@@ -176,7 +182,7 @@ class FilterBank:
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Features (N, 1, T, F), int8, of clips (N, S), int16.
+        """Features (N, *output shape), int8, of clips (N, S), int16.
 
         Raises:
             InputError: The samples have another type or number.

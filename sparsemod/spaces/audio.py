@@ -1,4 +1,4 @@
-"""The settings of a filter bank as parameters, for any space of networks that read images (1, T, F).
+"""The settings of a filter bank as parameters, for any space of networks that read images or sequences.
 
 space = SearchSpace({**cnn.space(), **audio.parameters()})
 problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, *audio.MORPHISMS),
@@ -53,12 +53,14 @@ class FrontEnds:
         rate: Samples per second.
         low: Hz, lower corner of the first filter.
         high: Hz, upper corner of the last; half the rate if not given.
+        layout: `1 T F` for spaces that read images, `T F` for those that read sequences.
     """
 
     samples: int
     rate: int
     low: float = 60.0
     high: float | None = None
+    layout: str = "1 T F"
 
     def __call__(self, parameters: Parameters) -> FilterBank:
         """The filter bank; raises `Infeasible` for settings that make none."""
@@ -71,6 +73,7 @@ class FrontEnds:
             coefficients=int(parameters.get("fe_coefficients", 0)),
             low=self.low,
             high=self.high,
+            layout=self.layout,
         )
 
 

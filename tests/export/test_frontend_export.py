@@ -51,6 +51,28 @@ def test_samples_give_the_same_outputs_in_the_predicted_bytes(front: FilterBank,
     assert constants.found == model_size_bytes(graph)
 
 
+class Recurrent(nn.Module):
+    """A GRU over the frames."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(features, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def test_frames_may_be_the_steps_of_a_sequence(tmp_path: Path) -> None:
+    front = replace(SMALL, layout="T F")
+    torch.manual_seed(0)
+    graph = lower(Recurrent(9).eval(), [torch.randn(8, *front.output_shape)], input_scale=front.scale)
+    graph = replace(graph, frontend=front)
+    export(graph, tmp_path / "net")
+    vectors, arena, _ = verify(tmp_path / "net", emulate=False)
+    assert vectors.found == 4
+    assert arena.found == plan(graph).size
+
+
 def test_samples_of_ones_own_are_recorded(tmp_path: Path) -> None:
     clips = tones.clips(3, 7).x[:, :1_000]
     export(network(SMALL), tmp_path / "net", clips)
