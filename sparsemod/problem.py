@@ -67,9 +67,6 @@ class Problem:
         morphisms: `morphism(parameters, space, rng)` returns a small change of a network as new parameters, or None
             where it does not apply.
         collate: `collate(samples, parameters)` joins samples to a batch (x, y).
-        frontend: `frontend(parameters)` makes what turns raw samples into the input of a candidate, such as a
-            `sparsemod.frontend.FilterBank`. The data then hold raw samples, int16: `Tensors` (N, S), or `Sequences`.
-            Its flash, RAM and time count, and its C is exported. It raises `Infeasible` for parameters that make none.
         train: Replaces the built-in training loop; same arguments as `sparsemod.train.train`, without the teacher. It
             is called for each part of a training: before channels are removed, after that, and for quantization-aware
             training.
@@ -87,6 +84,9 @@ class Problem:
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
             the configuration names a device. What `costs` gives is never proposed beyond its limit; what only an
             evaluation tells is learned.
+        frontend: `frontend(parameters)` makes what turns raw samples into the input of a candidate, such as a
+            `sparsemod.frontend.FilterBank`. The data then hold raw samples, int16: `Tensors` (N, S), or `Sequences`.
+            Its flash, RAM and time count, and its C is exported. It raises `Infeasible` for parameters that make none.
 
     Raises:
         InputError: A name is taken, a part is missing, or a limit is no number.
@@ -97,7 +97,6 @@ class Problem:
     load_data: "Callable[[], Data] | None" = None
     morphisms: Sequence[Morphism] = ()
     collate: "Callable[[Sequence[Any], Parameters], Batch] | None" = None
-    frontend: "Callable[[Parameters], FrontEnd] | None" = None
     train: Callable[..., None] | None = None
     loss: "Callable[[Tensor, Tensor], Tensor] | None" = None
     error: "Callable[[Tensor, Tensor, Tensor], float] | None" = None
@@ -105,6 +104,7 @@ class Problem:
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
     limits: Mapping[str, float] = field(default_factory=dict, hash=False)
+    frontend: "Callable[[Parameters], FrontEnd] | None" = None
 
     def __post_init__(self) -> None:
         space: SearchSpace | AxSearchSpace = self.space

@@ -78,6 +78,26 @@ def test_check_passes_and_finds_settings_that_make_no_front_end() -> None:
     assert told == "the front end cannot be: window_ms 30 are 240 samples, and a clip has 200"
 
 
+@dataclass(frozen=True)
+class Halves(FilterBank):
+    """A front end whose parts do not go together."""
+
+    ram_bytes = 6
+
+    def __call__(self, samples):
+        return super().__call__(samples).half()
+
+
+def test_check_names_what_is_wrong_with_a_front_end() -> None:
+    def faults(frontend):
+        return [fault for fault in check_problem(replace(PROBLEM, frontend=frontend)) if "front end" in fault]
+
+    halves, memory = faults(lambda parameters: Halves(tones.SAMPLES, tones.RATE))[:2]
+    assert halves == "the front end gives (2, 1, 9, 40), torch.float16 for two clips; it must give (2, 1, 9, 40), int8"
+    assert memory == "ram_bytes of the front end is 6; it must be a multiple of 4"
+    assert faults(lambda parameters: 1 / 0)[0] == "the front end raises ZeroDivisionError: division by zero"
+
+
 def test_features_of_the_same_settings_are_computed_once() -> None:
     calls = []
 
