@@ -1,7 +1,7 @@
 """The settings of a filter bank as parameters, for any space of networks that read images or sequences.
 
 space = SearchSpace({**cnn.space(), **audio.parameters()})
-problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, *audio.MORPHISMS),
+problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, audio.settings),
                   frontend=audio.FrontEnds(samples=8_000, rate=8_000))
 """
 
@@ -83,6 +83,3 @@ def settings(parameters: Parameters, space: SearchSpace, rng: np.random.Generato
     if not names:
         return None
     return moved(parameters, space, rng, names[rng.integers(len(names))])
-
-
-MORPHISMS = (settings,)

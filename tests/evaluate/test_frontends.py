@@ -34,7 +34,7 @@ def build(parameters, input_shape, num_classes):
 
 FIXED = {"fe_window": 30, "fe_stride": 20, "fe_filters": 20}
 SPACE = SearchSpace({**audio.parameters(coefficients=(0, 6)), "learning_rate": Int(1, 2)})
-PROBLEM = Problem(SPACE, build, tones.load_data, audio.MORPHISMS, frontend=tones.FRONT_ENDS)
+PROBLEM = Problem(SPACE, build, tones.load_data, (audio.settings,), frontend=tones.FRONT_ENDS)
 
 
 def test_network_learns_from_features_and_is_scored_at_the_costs_that_were_known() -> None:

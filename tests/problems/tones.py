@@ -40,4 +40,4 @@ space = SearchSpace(
         **audio.parameters(filters=(10, 24), coefficients=(0, 6)),
     }
 )
-problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, *audio.MORPHISMS), frontend=FRONT_ENDS)
+problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, audio.settings), frontend=FRONT_ENDS)
