@@ -27,7 +27,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["sparsemod", "sparsemod.*"]),
-    package_data={"sparsemod": ["py.typed", "templates/**", "export/source/**", "report/template/**"]},
+    package_data={
+        "sparsemod": ["py.typed", "templates/**", "export/source/**", "frontend/source/**", "report/template/**"]
+    },
     entry_points={"console_scripts": ["sparsemod = sparsemod.cli:main"]},
     install_requires=[
         "ax-platform>=1.3",

@@ -268,6 +268,8 @@ def export(options: argparse.Namespace) -> int:
     from sparsemod.export import NoCompiler, export
 
     graph = results.load(options.study).load_model(options.number)
+    if options.to != "c" and graph.frontend is not None:
+        print(f"the network alone: its input are the features of {graph.frontend}; --to c writes both")
     if options.to == "onnx":
         return _export_onnx(graph, options.out)
     if options.to == "tflite":

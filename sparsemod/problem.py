@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sparsemod.data import Batch, Data
+    from sparsemod.frontend import FrontEnd
     from sparsemod.study import Candidate
 
 Build = Callable[[Parameters, tuple[int, ...], int], "nn.Module"]
@@ -83,6 +84,9 @@ class Problem:
         limits: Hard upper limits by name, beside those of the device; these hold for an objective of one's own only if
             the configuration names a device. What `costs` gives is never proposed beyond its limit; what only an
             evaluation tells is learned.
+        frontend: `frontend(parameters)` makes what turns raw samples into the input of a candidate, such as a
+            `sparsemod.frontend.FilterBank`. The data then hold raw samples, int16: `Tensors` (N, S), or `Sequences`.
+            Its flash, RAM and time count, and its C is exported. It raises `Infeasible` for parameters that make none.
 
     Raises:
         InputError: A name is taken, a part is missing, or a limit is no number.
@@ -100,6 +104,7 @@ class Problem:
     costs: Callable[[Parameters], Mapping[str, float]] | None = None
     objective: "Callable[[Candidate], Mapping[str, float]] | None" = None
     limits: Mapping[str, float] = field(default_factory=dict, hash=False)
+    frontend: "Callable[[Parameters], FrontEnd] | None" = None
 
     def __post_init__(self) -> None:
         space: SearchSpace | AxSearchSpace = self.space
@@ -113,10 +118,20 @@ class Problem:
             raise InputError("a Problem needs build and load_data, or an objective that replaces both")
         if self.teacher is not None and self.loss is not None:
             raise InputError("a teacher teaches classes, by cross entropy; leave out the teacher or the loss")
+        both = [name for name in ("collate", "teacher") if getattr(self, name) is not None]
+        if self.frontend is not None and both:
+            raise InputError(
+                f"a Problem has a frontend and a {' and a '.join(both)}: the front end alone says what a candidate "
+                "gets, and it differs from one to the other; leave out one of them"
+            )
         wrong = [f"{name} is {limit!r}" for name, limit in self.limits.items() if not _is_finite(limit)]
         if wrong:
             raise InputError(f"limits must be finite numbers, but {', '.join(wrong)}; leave out what has no limit")
         object.__setattr__(self, "limits", {name: float(limit) for name, limit in self.limits.items()})
+
+    def frontend_of(self, parameters: Parameters) -> "FrontEnd | None":
+        """What makes the input of a candidate from raw samples, if anything does."""
+        return None if self.frontend is None else self.frontend(parameters)
 
 
 def _is_finite(value: object) -> bool:

@@ -68,6 +68,8 @@ def problem_checks(problem: Problem, config: Config | None = None) -> Iterator[t
     if problem.teacher is not None and data is not None:
         problem, faults = _taught(problem, data)
         yield "teacher: loaded or trained, and asked", faults
+    if problem.frontend is not None:
+        yield f"front end: {_SCORED} random members asked for features", _frontend_faults(problem)
     if problem.build is not None and data is not None:
         screen = Screen(problem, config, data)
         fit, faults = _build_faults(problem, screen, data)
@@ -157,7 +159,8 @@ def _loaded(problem: Problem) -> tuple[Data | None, list[str]]:
     for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
         if split is not None:
             faults += _split_faults(name, split, data, problem)
-    faults += _augmentation_faults(data.train) if not faults and problem.collate is None else []
+    whole = problem.collate is None and problem.frontend is None
+    faults += _augmentation_faults(data.train) if not faults and whole else []
     for name, split in (("validation", data.validation), ("test", data.test)):
         shared = 0.0 if split is None else _shared(split, data.train)
         if shared > _SHARED:
@@ -169,8 +172,8 @@ def _split_faults(name: str, split: Split, data: Data, problem: Problem) -> list
     """What is wrong with the first samples of a part; with a `collate` of the user's scoring tries them."""
     if len(split) == 0:
         return [f"the {name} split is empty"]
-    if problem.collate is not None:
-        return []
+    if problem.collate is not None or problem.frontend is not None:
+        return []  # scoring tries them
     split = split.padded(data.input_shape[0]) if isinstance(split, Sequences) else split
     x, y = next(iter(split.batches(256)))
     faults = []
@@ -224,6 +227,32 @@ def _teacher_faults(teacher: torch.nn.Module, data: Data) -> list[str]:
         shape = tuple(scores.shape)
         return [f"the teacher gives {shape} for a batch of {len(x)}; it must give {(len(x), data.num_classes)}"]
     return [] if bool(scores.isfinite().all()) else ["the teacher gives scores that are not finite"]
+
+
+def _frontend_faults(problem: Problem) -> list[str]:
+    """What is wrong with the front ends of random members, each kind once."""
+    faults = dict[str, None]()
+    for parameters in _members(problem)[:_SCORED]:
+        try:
+            front, again = problem.frontend_of(parameters), problem.frontend_of(parameters)
+            assert front is not None
+            features = front(torch.randint(-(2**15), 2**15, (2, front.samples), dtype=torch.int16))
+            stored = Graph.from_tensors(*Graph((), (), frontend=front).to_tensors()).frontend
+        except Infeasible:
+            continue
+        except Exception as error:
+            faults[f"the front end raises {_told(error)}"] = None
+            continue
+        if hash(front) != hash(again) or front != again:
+            faults["the front end differs for the same parameters, so its features would be computed each time"] = None
+        if stored != front:
+            faults["the front end differs after it was stored with a network"] = None
+        if features.dtype != torch.int8 or features.shape != (2, *front.output_shape):
+            found = f"{tuple(features.shape)}, {features.dtype}"
+            faults[f"the front end gives {found} for two clips; it must give {(2, *front.output_shape)}, int8"] = None
+        if front.ram_bytes % 4:
+            faults[f"ram_bytes of the front end is {front.ram_bytes}; it must be a multiple of 4"] = None
+    return list(faults)
 
 
 def _shared(split: Split, train: Split) -> float:
@@ -406,6 +435,8 @@ def _fits(screen: Screen, parameters: Parameters) -> bool:
 
 def _head(split: Split, n: int) -> Split:
     size = min(n, len(split))
+    if isinstance(split, Tensors):
+        return replace(split.select(torch.arange(size)), augment=None)
     if isinstance(split, Sequences):
         return split.select(torch.arange(size))
     if isinstance(split, Samples):

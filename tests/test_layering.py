@@ -14,7 +14,19 @@ ROWS = {
     3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
     2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "tested", "train"),
     1: ("config", "data", "files", "graph", "problem", "study"),
-    0: ("augment", "device", "errors", "kernels", "locate", "metrics", "objectives", "pareto", "space", "textplot"),
+    0: (
+        "augment",
+        "device",
+        "errors",
+        "frontend",
+        "kernels",
+        "locate",
+        "metrics",
+        "objectives",
+        "pareto",
+        "space",
+        "textplot",
+    ),
 }
 
 EXCEPTIONS = {
@@ -28,6 +40,7 @@ EXCEPTIONS = {
     ("commands", "testing"),
     # errors imports nothing, so nothing can go in circles.
     ("augment", "errors"),
+    ("frontend", "errors"),
     ("locate", "errors"),
     ("metrics", "errors"),
     ("space", "errors"),

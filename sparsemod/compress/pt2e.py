@@ -112,6 +112,7 @@ def convert(
     schemes: Mapping[str, str],
     bits: Mapping[str, int],
     tune: Callable[[nn.Module], None] | None = None,
+    input_scale: float | None = None,
 ) -> fx.GraphModule:
     """The module with quantize and dequantize calls around everything that becomes int8.
 
@@ -122,6 +123,7 @@ def convert(
         schemes: Of each module with parameters, by its path.
         bits: Of each parameter as a weight, by its path.
         tune: Trains a network that rounds as the quantized one will; batch norm is part of the layers by then.
+        input_scale: Of the input, whose zero is 0; found by calibration if not given.
 
     Raises:
         Infeasible: An activation is not finite.
@@ -130,7 +132,7 @@ def convert(
         warnings.simplefilter("ignore")
         exported = _exported(module if tune is None else copy.deepcopy(module), calibration[0], tune is not None)
         _keep_apart(exported)
-        prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes, bits))
+        prepared = prepare_pt2e(exported, Int8Quantizer(scheme, schemes, bits, input_scale))
         for batch in calibration:
             prepared(batch)
         if not all(_finite(observer) for observer in prepared.modules() if isinstance(observer, MinMaxObserver)):
@@ -199,9 +201,11 @@ def _finite(observer: MinMaxObserver) -> bool:
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
     """Says which tensors of an exported graph become int8: the scheme of TensorFlow Lite and CMSIS-NN."""
 
-    def __init__(self, scheme: str, schemes: Mapping[str, str], bits: Mapping[str, int]) -> None:
+    def __init__(
+        self, scheme: str, schemes: Mapping[str, str], bits: Mapping[str, int], input_scale: float | None = None
+    ) -> None:
         super().__init__()
-        self._scheme, self._schemes, self._bits = scheme, schemes, bits
+        self._scheme, self._schemes, self._bits, self._input_scale = scheme, schemes, bits, input_scale
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Annotates every node, in order of execution."""
@@ -211,6 +215,9 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao has no types
         for node in model.graph.nodes:
             if node.op == "placeholder":
                 node.meta["static"] = first == "post"
+                if self._input_scale is not None:
+                    ends = (-128, 127, torch.per_tensor_affine)
+                    node.meta["steps"] = FixedQParamsQuantizationSpec(torch.int8, self._input_scale, 0, *ends)
             elif node.target in (*_LAYERS, *_RECURRENT):
                 self._annotate_layer(node)
             elif node.target is _aten.embedding.default:

@@ -40,6 +40,7 @@ def lower(
     calibration: Sequence[Tensor],
     scheme: str = "post",
     tune: Callable[[nn.Module], None] | None = None,
+    input_scale: float | None = None,
 ) -> Graph:
     """The network that ships, from a trained module.
 
@@ -49,6 +50,7 @@ def lower(
         scheme: `post` (int8 after calibration), `dynamic` (int8 weights of linear and recurrent layers, float
             activations), `both` (each module says), `none` (float32).
         tune: Quantization-aware training: trains a copy of the network in place that rounds as the integer one does.
+        input_scale: Real value of one step of an int8 input whose zero is 0; found by calibration if not given.
 
     Raises:
         Infeasible: A weight or an activation is not finite, or a sum does not fit into 32 bits.
@@ -66,7 +68,7 @@ def lower(
     schemes = {source.name: source.scheme for source in found.values()}
     bits = {name: found[id(weight)].bits for name, weight in module.named_parameters(remove_duplicate=False)}
     with evaluating(module):
-        converted = convert(module, calibration, scheme, schemes, bits, tune)
+        converted = convert(module, calibration, scheme, schemes, bits, tune, input_scale)
     calls, output = record(converted, calibration[0])
     graph = assemble(calls, calibration[0], output, "none", {})
     _check_same(graph, traced)

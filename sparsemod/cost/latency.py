@@ -18,7 +18,17 @@ instructions for the two on an emulated Cortex-M4."""
 
 def latency_ms(graph: Graph, device: Device) -> float:
     """Latency on a device; plain MACs / flops if the device has a `flops` figure."""
-    return sum((operator_ms(graph, operator, device) for operator in graph.operators), 0.0)
+    return frontend_ms(graph, device) + sum(operator_ms(graph, operator, device) for operator in graph.operators)
+
+
+def frontend_ms(graph: Graph, device: Device) -> float:
+    """What a front end contributes: its work counts as that of a linear layer."""
+    if graph.frontend is None:
+        return 0.0
+    macs = graph.frontend.macs
+    return 1e3 * (
+        macs / device.flops if device.flops is not None else macs * device.cycles_per_mac["linear"] / device.clock_hz
+    )
 
 
 def operator_ms(graph: Graph, operator: Operator, device: Device) -> float:

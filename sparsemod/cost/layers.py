@@ -1,7 +1,7 @@
 """What each operator contributes to the costs of a network: one row per operator, in order of execution.
 
-The rows add up to what `cost` says of the whole network; only the bytes of flash lack those that belong to no
-operator, `size.shared_bytes`.
+If there is a front end, it has the first row. The rows add up to what `cost` says of the whole network; only the bytes
+of flash lack those that belong to no operator, `size.shared_bytes`.
 
 [Fedorov2019] SpArSe, NeurIPS 2019, arXiv 1905.12107.
 """
@@ -13,7 +13,7 @@ import torch
 
 from sparsemod.cost import cost
 from sparsemod.cost.encoding import bits_per_weight, smallest
-from sparsemod.cost.latency import latency_ms, operator_ms
+from sparsemod.cost.latency import frontend_ms, latency_ms, operator_ms
 from sparsemod.cost.liveness import buffers, flow
 from sparsemod.cost.memory import plan
 from sparsemod.cost.size import operator_bytes
@@ -30,7 +30,7 @@ class LayerCost:
 
     Attributes:
         name: The module it came from, or its kind and position.
-        kind: As in `Operator`.
+        kind: As in `Operator`, or frontend.
         output_shape: Without the batch: (C, H, W) or (C,).
         macs: Multiply-accumulates of one inference, those with zero weights included.
         params: Weights and biases.
@@ -66,7 +66,7 @@ class LayerCost:
 
 
 def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
-    """One row per operator.
+    """One row per operator, after one for a front end if there is one.
 
     Args:
         graph: Traced or lowered; zeros are counted where there are values.
@@ -78,7 +78,7 @@ def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
     if graph.pruned:
         raise InputError("which weights will be zero is not known yet; trace the network with its weights")
     arena, total_ms = plan(graph), latency_ms(graph, device)
-    rows = []
+    rows = [] if graph.frontend is None else [_of_frontend(graph, device, arena.size, total_ms)]
     for position, alive in zip(arena.order, alive_bytes(graph, arena.order), strict=True):
         operator = graph.operators[position]
         weights, nonzero = _count(operator.weight)
@@ -105,6 +105,30 @@ def layer_costs(graph: Graph, device: Device) -> list[LayerCost]:
             )
         )
     return rows
+
+
+def _of_frontend(graph: Graph, device: Device, arena_bytes: int, total_ms: float) -> LayerCost:
+    assert graph.frontend is not None
+    front, milliseconds = graph.frontend, frontend_ms(graph, device)
+    alive = front.ram_bytes + graph.activations[0].nbytes
+    return LayerCost(
+        type(front).__name__,
+        "frontend",
+        front.output_shape,
+        front.macs,
+        params=0,
+        nnz=0,
+        sparsity=0.0,
+        dense_flops=2 * front.macs,
+        sparse_flops=2 * front.macs,
+        weight_bits=0,
+        encoding="",
+        flash_bytes=front.flash_bytes,
+        alive_bytes=alive,
+        arena_share=alive / arena_bytes,
+        latency_ms=milliseconds,
+        latency_share=milliseconds / total_ms,
+    )
 
 
 def total_costs(graph: Graph, device: Device) -> dict[str, float]:

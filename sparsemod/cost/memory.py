@@ -5,7 +5,7 @@ not count. `liveness` says what is needed when, `order` finds the order, `offset
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sparsemod.cost.liveness import Buffer, Flow, buffers, flow, peak
 from sparsemod.cost.offsets import arena, offsets
@@ -24,6 +24,7 @@ class Plan:
             source, and so has one that is written over an input.
         order: Positions in `Graph.operators`, in order of execution.
         scratch: Start of what an operator needs for itself, by position in `Graph.operators`, where it needs anything.
+        frontend: Start of what the front end needs, if there is one: beside the input, where the network works later.
     """
 
     size: int
@@ -31,10 +32,14 @@ class Plan:
     offsets: Mapping[int, int]
     order: tuple[int, ...]
     scratch: Mapping[int, int] = field(default_factory=dict)
+    frontend: int = 0
 
 
 def plan(graph: Graph) -> Plan:
-    """Working memory of one inference, the input included.
+    """Working memory of one inference, the input included, and a front end if there is one.
+
+    A front end runs before the network, in the same memory: all but the input, which it fills. It reads raw samples a
+    few at a time and keeps no more than a window of them; where they come from does not count.
 
     The better of two plans: that of the graph's own order, which is kept wherever no other needs less, and that of the
     best order that is found.
@@ -45,6 +50,10 @@ def plan(graph: Graph) -> Plan:
         >>> plan(Graph((Operator("linear", "a", (0,), 1), Operator("linear", "b", (1,), 2)), sizes)).size
         5120
     """
+    return _with_frontend(graph, _of_network(graph))
+
+
+def _of_network(graph: Graph) -> Plan:
     values, order = flow(graph), tuple(range(len(graph.operators)))
     needed = buffers(values, order)
     bound = peak(needed, len(order))
@@ -56,6 +65,16 @@ def plan(graph: Graph) -> Plan:
     if found.size <= bound:
         return found
     return min(_placed(values, needed, bound, order), found, key=lambda plan: plan.size)
+
+
+def _with_frontend(graph: Graph, plan: Plan) -> Plan:
+    """The plan with room for a front end before or behind the input."""
+    if graph.frontend is None:
+        return plan
+    needed, features = graph.frontend.ram_bytes, graph.activations[0].nbytes
+    start = 0 if plan.offsets[0] >= needed else -(-(plan.offsets[0] + features) // 4) * 4
+    size = -(-max(plan.size, start + needed) // 4) * 4
+    return replace(plan, size=size, lower_bound=max(plan.lower_bound, needed + features), frontend=start)
 
 
 def _placed(values: Flow, needed: Sequence[Buffer], bound: int, order: tuple[int, ...]) -> Plan:

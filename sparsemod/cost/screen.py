@@ -173,8 +173,10 @@ class Screen:
 
     def _traced(self, parameters: Parameters) -> Graph:
         assert self._data is not None
+        with _own_code("frontend"):
+            frontend = self.problem.frontend_of(parameters)
         with _own_code("collate"):
-            given = self._data.shape_seen_by(parameters, self.problem.collate, self._splitter)
+            given = self._data.shape_seen_by(parameters, self.problem.collate, self._splitter, frontend)
         network = self._built(parameters, given)
         share = channel_share(parameters) if self._pruning else 0.0
         graph = self._narrowed(network, parameters, given, share) if share else trace(network, given, self._scheme)
@@ -184,7 +186,7 @@ class Screen:
                 f"build returned a network with output {shape}; it must be ({classes},): one score for each "
                 "class (does the builder use num_classes?)"
             )
-        return graph
+        return replace(graph, frontend=frontend)
 
     def _built(self, parameters: Parameters, shape: tuple[int, ...]) -> nn.Module:
         assert self.problem.build is not None and self._data is not None

@@ -22,12 +22,12 @@ ENDS = 10
 
 
 def model_size_bytes(graph: Graph) -> int:
-    """Flash for weights, biases, requantization constants and scales.
+    """Flash for weights, biases, requantization constants and scales, and for the tables of a front end.
 
     Exact for a graph with values. Without values `graph.sparsity` says how many weights will be zero but not where:
     the result is then the largest that any place can lead to, and the exact size for a network that is not pruned.
     """
-    shared = shared_bytes(graph)
+    shared = shared_bytes(graph) + (0 if graph.frontend is None else graph.frontend.flash_bytes)
     if not graph.pruned:
         return shared + sum(operator_bytes(graph, operator) for operator in graph.operators)
     layers = [operator for operator in graph.operators if operator.weight is not None and operator.prunable]

@@ -3,18 +3,22 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
+from sparsemod.data.features import features, require_samples
 from sparsemod.data.hold_out import hold_out
 from sparsemod.data.sequences import Sequences
 from sparsemod.data.split import Batch, Samples, Split, Tensors
 from sparsemod.errors import InputError
 from sparsemod.space import Parameters
+
+if TYPE_CHECKING:
+    from sparsemod.frontend import FrontEnd
 
 Join = Callable[[Sequence[Any], Parameters], Batch]
 """`Problem.collate`: joins samples to a batch (x, y) for a candidate of these parameters."""
@@ -136,23 +140,31 @@ class Data:
         return cls(read, checked, held_out, read.sample_shape, _num_classes(y, num_classes))
 
     def shape_seen_by(
-        self, parameters: Parameters, collate: Join | None = None, splitter: bool = False
+        self,
+        parameters: Parameters,
+        collate: Join | None = None,
+        splitter: bool = False,
+        frontend: "FrontEnd | None" = None,
     ) -> tuple[int, ...]:
         """Shape of what the network of a candidate gets; this is the one rule for it.
 
-        With `collate` it is that of the first training sample, collated. Else it is `input_shape`, but `Sequences` have
-        as many steps as the parameter `max_len` says if there is one.
+        With a front end it is that of its features, with `collate` that of the first training sample, collated. Else it
+        is `input_shape`, but `Sequences` have as many steps as the parameter `max_len` says if there is one.
 
         Args:
             parameters: Of the candidate.
             collate: The problem's.
             splitter: `[TRAIN] splitter`: sequences are cut into windows of `max_len` steps first.
+            frontend: Of the candidate, if the problem has one.
 
         Raises:
-            InputError: There is nothing to cut, or no `max_len`.
+            InputError: There is nothing to cut, or no `max_len`; or the data are no raw samples for the front end.
         """
         if splitter:
             _require_windows(self.train, parameters)
+        if frontend is not None:
+            require_samples(self.train)
+            return frontend.output_shape
         if collate is not None:
             first = self.train.select(torch.tensor([0])) if isinstance(self.train, Sequences) else self.train
             samples = _cut(first, parameters, splitter)
@@ -162,23 +174,34 @@ class Data:
             return (int(parameters["max_len"]), *self.input_shape[1:])
         return self.input_shape
 
-    def seen_by(self, parameters: Parameters, collate: Join | None = None, splitter: bool = False) -> "Data":
+    def seen_by(
+        self,
+        parameters: Parameters,
+        collate: Join | None = None,
+        splitter: bool = False,
+        frontend: "FrontEnd | None" = None,
+    ) -> "Data":
         """The data as the network of a candidate gets them: of the input shape that `shape_seen_by` says, without test.
 
         `Sequences` are cut and padded to one length, or cut into windows, each of which is a sample, to train
-        and to validate alike. A `collate` of the user gets them whole, or the windows.
+        and to validate alike. A `collate` of the user gets them whole, or the windows. Of a front end come features,
+        which are kept for the next candidate with the same one.
 
         Args:
             parameters: Of the candidate.
             collate: The problem's.
             splitter: `[TRAIN] splitter`.
+            frontend: Of the candidate, if the problem has one.
 
         Raises:
             InputError: See `shape_seen_by`.
         """
-        shape = self.shape_seen_by(parameters, collate, splitter)
+        shape = self.shape_seen_by(parameters, collate, splitter, frontend)
+        window = int(parameters["max_len"]) if splitter else 0
 
         def seen(split: Split) -> Split:
+            if frontend is not None:
+                return features(require_samples(split), frontend, window)
             split = _cut(split, parameters, splitter)
             return split.padded(shape[0]) if isinstance(split, Sequences) and collate is None else split
 

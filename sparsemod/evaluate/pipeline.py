@@ -130,7 +130,8 @@ def _score(
     before = None if parent is None else _network(problem, parent, config, narrowed=True)
     torch.manual_seed(seed)
     network = _network(problem, candidate.parameters, config, narrowed=trained_on)
-    data = data_of(problem).seen_by(candidate.parameters, problem.collate, config.train.splitter)
+    frontend = problem.frontend_of(candidate.parameters)
+    data = data_of(problem).seen_by(candidate.parameters, problem.collate, config.train.splitter, frontend)
     if reads_tokens(network):
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
@@ -146,7 +147,9 @@ def _score(
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
-    graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune)
+    step = None if frontend is None else frontend.scale
+    graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune, step)
+    graph = replace(graph, frontend=frontend)
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate, problem.error)
@@ -169,7 +172,8 @@ def _network(problem: Problem, parameters: Parameters, config: Config, narrowed:
 
 
 def _input_shape(problem: Problem, parameters: Parameters, config: Config) -> tuple[int, ...]:
-    return data_of(problem).shape_seen_by(parameters, problem.collate, config.train.splitter)
+    frontend = problem.frontend_of(parameters)
+    return data_of(problem).shape_seen_by(parameters, problem.collate, config.train.splitter, frontend)
 
 
 def measure(graph: Graph, config: Config) -> Mapping[str, float]:

@@ -19,7 +19,8 @@ from string import Template
 
 from sparsemod.device import Device
 from sparsemod.errors import SparsemodError
-from sparsemod.export.build import FLAGS, SECONDS, Check, memory, printed, run
+from sparsemod.export import artefact
+from sparsemod.export.build import FLAGS, SECONDS, Check, memory, objects, printed, run
 
 STACK_BYTES = 512
 """What `device.ld` keeps free for the stack."""
@@ -124,14 +125,14 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
     runs = max(1, min(facts["vectors"], _MACS // max(facts["macs"], 1)))
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as name:
         scratch = Path(name)
-        script, net, program = scratch / "board.ld", scratch / "net.o", scratch / "net.elf"
+        script, program = scratch / "board.ld", scratch / "net.elf"
         script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes))
-        run(_compile(folder, board.core, net))
-        if _overflows(_link(folder, board.core, script, net, program, "main.c", f"-DRUNS={runs}")):
+        parts = objects(_compiler(board.core), artefact.sources(folder), scratch)
+        if _overflows(_link(folder, board.core, script, parts, program, "main.c", f"-DRUNS={runs}")):
             note = f"not run, as {board.machine} has {board.memory_bytes:,} bytes of flash and as many of RAM"
             return [Check("", None, None, board.core, note=note)]
-        arena, constants = memory(run([f"{_PREFIX}nm", "-S", str(net)]))
-        flash, _ = _sections(net)
+        arena, constants = memory(run([f"{_PREFIX}nm", "-S", *parts]))
+        flash, _ = _sections(*parts)
         output = run(_emulator(board, program), seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND)
     first = "" if runs == facts["vectors"] else f" (the first {runs})"
     identical = printed(output, r"of \d+ vectors identical")
@@ -164,11 +165,11 @@ def _instructions(ticks: int, board: Board, runs: int) -> int:
 def _linked(folder: Path, device: Device) -> list[Check]:
     """Flash and RAM of the smallest program around the network, or by how much it is too large."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
-        net, program = Path(scratch) / "net.o", Path(scratch) / "net.elf"
-        run(_compile(folder, device.core, net))
-        beyond = _overflows(_link(folder, device.core, folder / "device.ld", net, program, "idle.c"))
+        program = Path(scratch) / "net.elf"
+        parts = objects(_compiler(device.core), artefact.sources(folder), Path(scratch))
+        beyond = _overflows(_link(folder, device.core, folder / "device.ld", parts, program, "idle.c"))
         if not beyond:
-            flash, ram = _sections(program)
+            flash, ram = _sections(str(program))
             beyond = {"FLASH": flash - device.flash_bytes, "RAM": ram - device.ram_bytes}
     return _part_checks(device, beyond)
 
@@ -201,16 +202,12 @@ def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int) -> str:
     )
 
 
-def _compile(folder: Path, core: str, net: Path) -> list[str]:
-    return [*_compiler(core), "-c", str(folder / "net.c"), "-o", str(net)]
-
-
-def _link(folder: Path, core: str, script: Path, net: Path, program: Path, main: str, *flags: str) -> list[str]:
+def _link(folder: Path, core: str, script: Path, parts: list[str], program: Path, main: str, *flags: str) -> list[str]:
     """Compiles start-up code and a main program, and links them with the network and nothing else."""
     includes = [f"-I{folder}", f"-I{folder / 'test'}"]
     own = [str(_SOURCE / "start.c"), str(_SOURCE / main), "-fno-tree-loop-distribute-patterns"]  # memcpy is not itself
     memory = ["-T", str(script), "-Wl,--no-warn-rwx-segments"]
-    return [*_compiler(core), *flags, *includes, *own, str(net), "-nostdlib", "-lgcc", *memory, "-o", str(program)]
+    return [*_compiler(core), *flags, *includes, *own, *parts, "-nostdlib", "-lgcc", *memory, "-o", str(program)]
 
 
 def _overflows(link: list[str]) -> dict[str, int]:
@@ -230,7 +227,8 @@ def _compiler(core: str) -> list[str]:
     return [f"{_PREFIX}gcc", *FLAGS, processor, "-mthumb", "-mfloat-abi=soft", "-ffreestanding"]
 
 
-def _sections(file: Path) -> tuple[int, int]:
-    """Bytes in flash and in RAM of an object file or program; data stands in both."""
-    text, data, bss = map(int, run([f"{_PREFIX}size", str(file)]).splitlines()[1].split()[:3])
+def _sections(*files: str) -> tuple[int, int]:
+    """Bytes in flash and in RAM of object files or a program; data stands in both."""
+    rows = [map(int, line.split()[:3]) for line in run([f"{_PREFIX}size", *files]).splitlines()[1:]]
+    text, data, bss = (sum(column) for column in zip(*rows, strict=True))
     return text + data, data + bss

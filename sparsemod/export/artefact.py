@@ -108,6 +108,11 @@ def read(folder: Path) -> dict[str, int]:
     return facts
 
 
+def sources(folder: Path) -> list[str]:
+    """What is to be compiled: net.c, and frontend.c if there is one."""
+    return [str(path) for path in (folder / "net.c", folder / "frontend.c") if path.is_file()]
+
+
 def device(folder: Path) -> Device | None:
     """What the files of a folder are for; None if that was not known.
 

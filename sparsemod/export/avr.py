@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from sparsemod.device import Device
-from sparsemod.export.build import SECONDS, WARNINGS, Check, memory, printed, run
+from sparsemod.export import artefact
+from sparsemod.export.build import SECONDS, WARNINGS, Check, memory, objects, printed, run
 
 CORE = "AVR"
 """As `Device` names it."""
@@ -63,15 +64,15 @@ def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
     """
     runs = max(1, min(facts["vectors"], _MACS // max(facts["macs"], 1)))
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
-        net, program = Path(scratch) / "net.o", Path(scratch) / "net.elf"
-        run([*_compiler("run"), "-c", str(folder / "net.c"), "-o", str(net)])
-        arena, constants = memory(run(["avr-nm", "-S", str(net)]))
+        program = Path(scratch) / "net.elf"
+        parts = objects(_compiler("run"), artefact.sources(folder), Path(scratch))
+        arena, constants = memory(run(["avr-nm", "-S", *parts]))
         vectors = (folder / "test" / "vectors.h").stat().st_size // 4
         if arena > _RAM_BYTES - _TEST_BYTES or constants + vectors > _CONST_BYTES:
             note = f"not run, as {_PARTS['run']} has {_RAM_BYTES:,} bytes of RAM and 64 KB of flash within easy reach"
             return [Check("", None, None, CORE, note=note)]
         main = [f"-DRUNS={runs}", f"-I{folder}", f"-I{folder / 'test'}", str(_SOURCE / "avr" / "main.c")]
-        run([*_compiler("run"), *main, str(net), "-o", str(program)])
+        run([*_compiler("run"), *main, *parts, "-o", str(program)])
         emulator = ["simavr", "-m", _PARTS["run"], "-f", str(_CLOCK_HZ), str(program)]
         output = _plain(run(emulator, seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND))
     first = "" if runs == facts["vectors"] else f" (the first {runs})"
@@ -93,7 +94,7 @@ def _linked(folder: Path, device: Device, stack: int | None) -> list[Check]:
     """Flash and RAM of the smallest program around the network."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         program = Path(scratch) / "net.elf"
-        idle = [f"-I{folder}", str(_SOURCE / "arm" / "idle.c"), str(folder / "net.c")]
+        idle = [f"-I{folder}", str(_SOURCE / "arm" / "idle.c"), *artefact.sources(folder)]
         anything = "-Wl,--defsym=__DATA_REGION_LENGTH__=0x8000,--defsym=__TEXT_REGION_LENGTH__=0x800000"
         run([*_compiler("link"), *idle, anything, "-o", str(program)])
         text, data, bss = map(int, run(["avr-size", str(program)]).splitlines()[1].split()[:3])

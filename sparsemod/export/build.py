@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sparsemod.errors import InputError, SparsemodError
 
@@ -76,6 +77,20 @@ def run(command: Sequence[str], accepted: Sequence[int] = (0,), seconds: float =
             f"`{' '.join(command)}` failed (exit code {done.returncode}):\n{done.stderr or done.stdout}"
         )
     return done.stdout + done.stderr
+
+
+def objects(compiler: Sequence[str], sources: Sequence[str], scratch: Path) -> list[str]:
+    """Compiles each source to an object of its own.
+
+    Args:
+        compiler: With all its flags.
+        sources: Paths of different names.
+        scratch: Folder for the objects.
+    """
+    found = [str(scratch / Path(source).with_suffix(".o").name) for source in sources]
+    for source, target in zip(sources, found, strict=True):
+        run([*compiler, "-c", source, "-o", target])
+    return found
 
 
 def symbols(listing: str) -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
     net.h      input, output and net_invoke(), with sizes and scales
     net.c      weights, the kernels that this network needs, and one call per operator
     test/      recorded inputs and the outputs of `graph.run`, and a program that compares
+    frontend.h, frontend.c   from raw samples to the input, if the network has a front end; net_push() feeds it
     device.ld  memory of the device, for the linker, if that is a Cortex-M
 
 Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Arduino) build net.c alone as a library:
@@ -48,23 +49,27 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, devi
     Args:
         graph: Int8 throughout, as `compress.quantize.lower` makes it.
         folder: Must not exist.
-        vectors: Inputs to record, int8, (N, *input shape); a few extreme and random ones unless given.
+        vectors: Inputs to record, int8, (N, *input shape), or int16 clips (N, S) where there is a front end; a few
+            extreme and random ones unless given.
         device: What it is for; `verify` then links it into that memory.
 
     Raises:
         InputError: The network has float parts, or the folder exists or cannot be written.
     """
     _require_int8(graph)
-    vectors = _default_vectors(graph.activations[0]) if vectors is None else vectors
+    front = graph.frontend
+    if vectors is None:
+        vectors = _default_vectors(graph.activations[0]) if front is None else _default_clips(front.samples)
     facts = {
         "arena_bytes": plan(graph).size,
         "const_bytes": model_size_bytes(graph),
-        "macs": graph.macs,
+        "macs": graph.macs + (0 if front is None else front.macs),
         "vectors": len(vectors),
     }
     files = {
         "net.h": _header(graph),
         "net.c": _network(graph),
+        **({} if front is None else front.c_source()),
         "test/vectors.h": _vectors(graph, vectors),
         "test/test_main.c": _text("test/test_main.c"),
         "examples/invoke/invoke.ino": _text("library/invoke.ino"),
@@ -101,6 +106,8 @@ def _header(graph: Graph) -> str:
         output_shape=by(target.shape),
         arena_bytes=plan(graph).size,
         const_bytes=model_size_bytes(graph),
+        include="" if graph.frontend is None else '\n#include "frontend.h"\n',
+        frontend="" if graph.frontend is None else _text("frontend_calls.h"),
     )
 
 
@@ -126,21 +133,34 @@ def _network(graph: Graph) -> str:
         output_zero_point=target.zero_point,
         constants="\n".join(constant.text for constant in constants),
         kernels="\n".join(_kernels(layers)),
+        arena=_arena(graph, planned.frontend),
+        frontend="" if graph.frontend is None else _text("frontend_calls.c"),
         input_offset=planned.offsets[0],
         output_offset=planned.offsets[graph.output],
         operators="\n".join(layers[step].call(planned.offsets, planned.scratch.get(step, 0)) for step in planned.order),
     )
 
 
+def _arena(graph: Graph, start: int) -> str:
+    if graph.frontend is None:
+        return "static int8_t arena[NET_ARENA_SIZE];\n"
+    return _filled("frontend_arena.c", before=f"        int8_t before[{start}];\n" if start else "")
+
+
 def _vectors(graph: Graph, vectors: Tensor) -> str:
     """Recorded inputs and the integers that the executor gives for them."""
     source, target = graph.activations[0], graph.activations[graph.output]
-    outputs = torch.round(run(graph, (vectors.float() - source.zero_point) * source.scale) / target.scale)
+    front = graph.frontend
+    inputs = vectors if front is None else front(vectors)
+    outputs = torch.round(run(graph, (inputs.float() - source.zero_point) * source.scale) / target.scale)
     return _filled(
         "test/vectors.h",
         vectors=len(vectors),
+        type=f"{str(vectors.dtype).removeprefix('torch.')}_t",
+        count="NET_INPUT_SIZE" if front is None else "FRONTEND_SAMPLES",
         inputs=_rows(vectors),
-        outputs=_rows(outputs + target.zero_point),
+        outputs=_rows((outputs + target.zero_point).to(torch.int8)),
+        give=_text("test/give.h" if front is None else "test/give_samples.h"),
     )
 
 
@@ -151,6 +171,15 @@ def _default_vectors(source: Activation) -> Tensor:
     for row, value in enumerate((source.zero_point, -128, 127)):
         vectors[row] = value
     return vectors
+
+
+def _default_clips(samples: int) -> Tensor:
+    """Silence, a square wave of full scale, noise, and a tone that rises; always the same."""
+    time = torch.arange(samples, dtype=torch.float64)
+    square = torch.where(time.long() // 7 % 2 == 0, 32767, -32768)
+    noise = torch.randint(-3000, 3001, (samples,), generator=torch.Generator().manual_seed(0))
+    chirp = 10_000 * torch.sin(0.45 * torch.pi * time.square() / samples)
+    return torch.stack([torch.zeros(samples), square, noise, chirp.round()]).to(torch.int16)
 
 
 def _kernels(layers: Sequence[Layer]) -> list[str]:
@@ -201,7 +230,7 @@ def _text(name: str) -> str:
 
 def _rows(values: Tensor) -> str:
     """Initializers of a two-dimensional array, one row per sample."""
-    return "".join(f"    {{\n{wrapped(row)}    }},\n" for row in values.flatten(1).to(torch.int8).tolist())
+    return "".join(f"    {{\n{wrapped(row)}    }},\n" for row in values.flatten(1).tolist())
 
 
 def _float(value: float) -> str:

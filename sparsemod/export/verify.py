@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparsemod.export import arm, artefact, avr
-from sparsemod.export.build import FLAGS, Check, NoCompiler, memory, printed, run
+from sparsemod.export.build import FLAGS, Check, NoCompiler, memory, objects, printed, run
 
 _COMPILERS = ("cc", "gcc", "clang")
 
@@ -46,11 +46,11 @@ def verify(folder: str | Path, flags: Sequence[str] = (), emulate: bool = True) 
 def _host(folder: Path, facts: dict[str, int], flags: Sequence[str]) -> list[Check]:
     compiler, nm = _tool(*_COMPILERS), _tool("nm")
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
-        net, program = Path(scratch) / "net.o", Path(scratch) / "net_test"
+        program = Path(scratch) / "net_test"
         test = folder / "test" / "test_main.c"
-        run([compiler, *FLAGS, *flags, "-c", str(folder / "net.c"), "-o", str(net)])
-        run([compiler, *FLAGS, *flags, f"-I{folder}", str(net), str(test), "-o", str(program)])
-        arena, constants = memory(run([nm, "-S", str(net)]))
+        parts = objects([compiler, *FLAGS, *flags], artefact.sources(folder), Path(scratch))
+        run([compiler, *FLAGS, *flags, f"-I{folder}", *parts, str(test), "-o", str(program)])
+        arena, constants = memory(run([nm, "-S", *parts]))
         identical = printed(run([str(program)], accepted=(0, 1)), r"of \d+ vectors identical")
     return [
         Check("vectors with identical outputs", facts["vectors"], identical),

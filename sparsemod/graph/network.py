@@ -18,10 +18,16 @@ the 64-bit product that a Cortex-M computes in one instruction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from sparsemod.locate import locate
+
+if TYPE_CHECKING:
+    from sparsemod.frontend import FrontEnd
 
 MULTIPLIER_BITS = 22
 MAX_SHIFT = 44
@@ -118,11 +124,13 @@ class Graph:
         operators: In execution order.
         activations: Everything that flows between them.
         sparsity: Share of the weights that pruning will set to zero; says something only before there are values.
+        frontend: What makes the input from raw samples, if anything does; it counts in every cost, and is exported.
     """
 
     operators: Sequence[Operator]
     activations: Sequence[Activation]
     sparsity: float = 0.0
+    frontend: "FrontEnd | None" = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Runs the network: real inputs (N, *input shape) to real outputs (N, *output shape); see `graph.run`."""
@@ -170,7 +178,8 @@ class Graph:
                 elif value is not None:
                     row[key] = dict(value) if key == "options" else value
             rows.append(row)
-        return tensors, {"operators": rows, "activations": [vars(activation) for activation in self.activations]}
+        plain: dict[str, object] = {"operators": rows, "activations": [vars(each) for each in self.activations]}
+        return tensors, plain if self.frontend is None else plain | {"frontend": _taken_apart(self.frontend)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], plain: Mapping[str, object]) -> "Graph":
@@ -187,12 +196,27 @@ class Graph:
             lists = {key: tuple(row.get(key, ())) for key in ("inputs", "arguments")}
             limits = {"low": float(row["low"]), "high": float(row["high"])}
             built.append(Operator(**{**row, **values, **lists, **limits, "options": options}))
-        return cls(tuple(built), tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations))
+        shaped = tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations)
+        return cls(tuple(built), shaped, frontend=_put_together(plain.get("frontend")))
 
     def renamed(self, names: Sequence[str]) -> "Graph":
         """The same graph with other operator names."""
         pairs = zip(self.operators, names, strict=True)
         return replace(self, operators=tuple(replace(operator, name=name) for operator, name in pairs))
+
+
+def _taken_apart(frontend: Any) -> dict[str, object]:
+    """A frozen dataclass as the place of its class and its values."""
+    made_by = type(frontend)
+    values = {field.name: getattr(frontend, field.name) for field in fields(frontend)}
+    return {"class": f"{made_by.__module__}:{made_by.__qualname__}", "values": values}
+
+
+def _put_together(plain: Any) -> "FrontEnd | None":
+    if plain is None:
+        return None
+    made: FrontEnd = locate(plain["class"])(**plain["values"])
+    return made
 
 
 def fixed_point(real: Tensor) -> tuple[Tensor, Tensor]:

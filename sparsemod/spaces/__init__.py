@@ -10,5 +10,5 @@
     mlp        anything, flattened       fully connected layers
 
 Each has `space`, `build` and `MORPHISMS`. What they share is in `head`, `layers`, `rows`, `moves` and `training`;
-`length` has the morphism of `max_len`, for sequences.
+`length` has the morphism of `max_len`, for sequences, and `audio` the settings of a filter bank as parameters.
 """

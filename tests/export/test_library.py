@@ -46,7 +46,7 @@ def test_platformio_builds_the_network_alone(folder: Path) -> None:
     manifest = json.loads((folder / "library.json").read_text())
     assert {"name", "version", "description"} <= set(manifest)
     assert manifest["headers"] == "net.h" and (folder / "net.h").is_file()
-    assert manifest["build"] == {"srcDir": ".", "includeDir": ".", "srcFilter": "-<*> +<net.c>"}
+    assert manifest["build"] == {"srcDir": ".", "includeDir": ".", "srcFilter": "-<*> +<net.c> +<frontend.c>"}
 
 
 def test_arduino_finds_every_required_property(folder: Path) -> None:

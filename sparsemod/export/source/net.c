@@ -15,8 +15,7 @@ $constants
 $kernels
 /* --- network --------------------------------------------------------------------------------------------------- */
 
-static int8_t arena[NET_ARENA_SIZE];
-
+$arena
 int8_t *net_input(void) {
     return arena + $input_offset;
 }
@@ -27,3 +26,4 @@ const int8_t *net_output(void) {
 
 void net_invoke(void) {
 $operators}
+$frontend

@@ -14,7 +14,7 @@
 #define NET_H
 
 #include <stdint.h>
-
+$include
 #define NET_INPUT_SIZE $input_size /* $input_shape */
 #define NET_OUTPUT_SIZE $output_size /* $output_shape */
 #define NET_ARENA_SIZE $arena_bytes /* bytes of RAM */
@@ -38,7 +38,7 @@ extern const int8_t net_input_zero_point, net_output_zero_point;
 int8_t *net_input(void);
 const int8_t *net_output(void);
 void net_invoke(void);
-
+$frontend
 #ifdef __cplusplus
 }
 #endif

@@ -8,8 +8,7 @@ int main(void) {
     int identical = 0;
     for (int vector = 0; vector < VECTORS; vector++) {
         int wrong = 0;
-        for (long i = 0; i < NET_INPUT_SIZE; i++)
-            net_input()[i] = inputs[vector][i];
+        give(vector);
         net_invoke();
         for (long i = 0; i < NET_OUTPUT_SIZE; i++) {
             if (net_output()[i] == outputs[vector][i])

@@ -1,8 +1,10 @@
 /* Recorded inputs, and what the network that was scored gives for them. */
 #define VECTORS $vectors
 
-static const NET_FLASH int8_t inputs[VECTORS][NET_INPUT_SIZE] = {
+static const NET_FLASH $type inputs[VECTORS][$count] = {
 $inputs};
 
 static const NET_FLASH int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
 $outputs};
+
+$give
