@@ -72,6 +72,8 @@ def as_restructured_text(app: Sphinx, what: str, name: str, object: Any, options
     """Docstrings are written for people: `code` in single ticks, shapes such as (N, *input shape), papers as a list."""
     text, inside, reference = [], False, False
     for line in lines:
+        if line.startswith("    ") and text and not text[-1] and not inside and _is_example(text):
+            text += ["::", ""]
         reference = bool(re.match(r"\[[\w-]+\] ", line)) or (reference and line.startswith("    "))
         if line.strip().startswith("```"):
             inside = not inside
@@ -86,6 +88,12 @@ def as_restructured_text(app: Sphinx, what: str, name: str, object: Any, options
             parts[1::2] = [rf"``{code}``\ " for code in parts[1::2]]
             text.append("".join(parts))
     lines[:] = text
+
+
+def _is_example(before: list[str]) -> bool:
+    """Whether what is indented now, after a paragraph, is code or a table as it stands."""
+    paragraph = next((line for line in reversed(before) if line), "")
+    return paragraph != "" and not paragraph.startswith(" ") and not re.fullmatch(r"\w+:", paragraph)
 
 
 def setup(app: Sphinx) -> None:

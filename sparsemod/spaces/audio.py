@@ -1,8 +1,10 @@
 """The settings of a filter bank as parameters, for any space of networks that read images or sequences.
 
-space = SearchSpace({**cnn.space(), **audio.parameters()})
-problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, audio.settings),
-                  frontend=audio.FrontEnds(samples=8_000, rate=8_000))
+    space = SearchSpace({**cnn.space(), **audio.parameters()})
+    problem = Problem(space, cnn.build, load_data, (*cnn.MORPHISMS, audio.settings),
+                      frontend=audio.FrontEnds(samples=8_000, rate=8_000))
+
+The data of such a problem are raw samples.
 """
 
 from collections.abc import Sequence
