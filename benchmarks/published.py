@@ -13,27 +13,21 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from sparsemod import Candidate, Config, Study, Trial, load, search
+from sparsemod import Config, Study, Trial, load, retrain, search, tested
 from sparsemod.config import from_keywords
-from sparsemod.display import console, watching
-from sparsemod.evaluate import evaluate
-from sparsemod.retrain import on_the_test_set
+from sparsemod.display import console, watching, watching_test
+from sparsemod.tested import Tested, summaries
 
 _HERE = Path(__file__).parent
 _STUDIES = Path("results/benchmarks/published")
 _RESULTS = _HERE / "results"
-_FIGURES = ("error", "model_size", "working_memory", "latency", "nnz")
 
 
 @dataclass(frozen=True)
@@ -106,26 +100,6 @@ TARGETS: Mapping[str, Target] = {
 """Every target by the name that tables give it."""
 
 
-@dataclass(frozen=True)
-class Tested:
-    """One training of a network of the front for the test.
-
-    Attributes:
-        number: Of its trial in the study.
-        error: On the test set.
-        seconds: Of the training, on one core.
-    """
-
-    number: int
-    seed: int
-    error: float
-    model_size: float
-    working_memory: float
-    latency: float
-    nnz: float
-    seconds: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     works = parser.add_subparsers(required=True, metavar="run | table")
@@ -173,38 +147,14 @@ def _settings(name: str, arguments: argparse.Namespace) -> Config:
 
 def _test(name: str, settings: Config, study: Study, arguments: argparse.Namespace) -> None:
     """Trains some networks again on all but the test set and measures them there; keeps each as soon as it is done."""
-    done = {(each.number, each.seed) for each in _tested(name)}
-    epochs = TARGETS[name].epochs[-1]
-    jobs = [
-        (
-            replace(settings, train=replace(settings.train, seed=seed)),
-            replace(trial.candidate, epochs=epochs, parent=None),
-        )
-        for seed in range(arguments.seeds)
-        for trial in _chosen(study, arguments.networks)
-        if (trial.number, seed) not in done
-    ]
-    with ProcessPoolExecutor(arguments.workers) as pool, _file(name).open("a", encoding="utf-8") as file:
-        results = pool.map(_trained, jobs)
-        for (config, _), trial in tqdm(zip(jobs, results, strict=True), f"{name}, test", len(jobs), disable=None):
-            if trial.status != "complete":
-                print(f"trial {trial.number}, seed {config.train.seed}: {trial.status}: {trial.reason}")
-                continue
-            figures = {key: trial.score[key] for key in _FIGURES}
-            tested = Tested(trial.number, config.train.seed, seconds=trial.seconds, **figures)
-            file.write(json.dumps(asdict(tested)) + "\n")
-            file.flush()
-
-
-def _trained(job: tuple[Config, Candidate]) -> Trial:
-    config, candidate = job
-    return evaluate(candidate, _on_the_test_set(config)).trial
-
-
-@cache
-def _on_the_test_set(config: Config) -> Config:
-    """Made once per process and seed: it holds the data."""
-    return on_the_test_set(config)
+    numbers = [trial.number for trial in _chosen(study, arguments.networks)]
+    test = replace(
+        settings.test, root=str(_STUDIES), name=_folder(name), seeds=arguments.seeds, epochs=TARGETS[name].epochs[-1]
+    )
+    if not numbers:
+        return
+    with watching_test(console()) as watch:
+        retrain.test(replace(settings, test=test), numbers, watch=watch)
 
 
 def _chosen(study: Study, count: int) -> list[Trial]:
@@ -217,45 +167,38 @@ def _chosen(study: Study, count: int) -> list[Trial]:
     return list({trial.number: trial for trial in (best, *(front[step] for step in steps))}.values())
 
 
-def _file(name: str) -> Path:
-    return _STUDIES / _folder(name) / "test.jsonl"
-
-
 def _folder(name: str) -> str:
     return name.replace(", ", "-").replace(" ", "-").lower()
-
-
-def _tested(name: str) -> list[Tested]:
-    lines = _file(name).read_text(encoding="utf-8").splitlines() if _file(name).exists() else []
-    return [Tested(**json.loads(line)) for line in lines]
 
 
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    found = {name: (load(_STUDIES / _folder(name)), _tested(name)) for name in TARGETS if _file(name).exists()}
+    folders = {name: _STUDIES / _folder(name) for name in TARGETS if (_STUDIES / _folder(name) / "test.csv").exists()}
+    found = {name: (load(folder), tested.load(folder)) for name, folder in folders.items()}
     text = "\n".join([_HEAD, *("\n".join(_section(name, *parts)) for name, parts in found.items())])
     _RESULTS.mkdir(exist_ok=True)
     (_RESULTS / "published.md").write_text(text, encoding="utf-8")
     print(text)
     if found:
-        print(f"drawn to {_draw({name: tested for name, (_, tested) in found.items()})}")
+        print(f"drawn to {_draw({name: tests for name, (_, tests) in found.items()})}")
 
 
 _HEAD = """# Against published networks
 
 Written by `benchmarks/published.py table`. A search sees training and validation data alone. Some networks of its front
 are then trained again on both, from new weights, and measured once on the test set: mean and standard deviation over
-seeds. `nnz` counts one byte for each weight and bias that is not zero, as SpArSe does; `model size` are the bytes that
-are really stored, indices and scales included; `RAM` includes the input.
+seeds; `as saved` is the network that the search left, measured there as it is. `nnz` counts one byte for each weight
+and bias that is not zero, as SpArSe does; `model size` are the bytes that are really stored, indices and scales
+included; `RAM` includes the input.
 """
 
 
-def _section(name: str, study: Study, tested: Sequence[Tested]) -> list[str]:
+def _section(name: str, study: Study, tests: Sequence[Tested]) -> list[str]:
     target = TARGETS[name]
     search_hours = sum(trial.seconds for trial in study.trials) / 3600
-    test_hours = sum(each.seconds for each in tested) / 3600
+    test_hours = sum(each.seconds for each in tests) / 3600
     lines = [
         f"\n## {name}",
         "",
@@ -263,23 +206,23 @@ def _section(name: str, study: Study, tested: Sequence[Tested]) -> list[str]:
         f"{len(study.trials)} candidates in {search_hours:.2f} core-hours; trainings for the test {test_hours:.2f}.",
         *([f"Not the same: {target.remark}."] if target.remark else []),
         "",
-        "| network | test accuracy, % | validation, % | model size, B | nnz, B | RAM, B | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| network | test accuracy, % | as saved, % | validation, % | model size, B | nnz, B | RAM, B | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for number in dict.fromkeys(each.number for each in tested):
-        runs = [each for each in tested if each.number == number]
-        accuracy = 100 * (1 - np.array([each.error for each in runs]))
-        size, nnz, memory = (
-            np.mean([getattr(each, key) for each in runs]) for key in ("model_size", "nnz", "working_memory")
-        )
-        spread = f" ± {accuracy.std(ddof=1):.2f}" if len(runs) > 1 else ""
+    for row in summaries(tests):
+        if row.error is None:
+            continue
+        size, nnz, memory = (row.costs[key] for key in ("model_size", "nnz", "working_memory"))
+        spread = "" if row.deviation is None else f" ± {100 * row.deviation:.2f}"
+        saved = "" if row.saved is None or row.saved.error is None else f"{100 * (1 - row.saved.error):.2f}"
         lines.append(
-            f"| ours, trial {number} | {accuracy.mean():.2f}{spread} | {100 * (1 - study[number].score['error']):.2f} "
-            f"| {size:,.0f} | {nnz:,.0f} | {memory:,.0f} | {len(runs)} |"
+            f"| ours, trial {row.number} | {100 * (1 - row.error):.2f}{spread} | {saved} "
+            f"| {100 * (1 - study[row.number].score['error']):.2f} "
+            f"| {size:,.0f} | {nnz:,.0f} | {memory:,.0f} | {row.trainings} |"
         )
     for peer in target.peers:
         size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
-        lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | {size} | | {memory} | |")
+        lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | | {size} | | {memory} | |")
     return lines
 
 
@@ -288,14 +231,11 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(found), 4.5), dpi=100, layout="constrained")
-    for axes, (name, tested) in zip(figure.subplots(1, len(found), squeeze=False).flat, found.items(), strict=True):
-        axes.plot(
-            [each.model_size for each in tested],
-            [100 * each.error for each in tested],
-            "o",
-            color="#D55E00",
-            label="sparsemod",
-        )
+    for axes, (name, tests) in zip(figure.subplots(1, len(found), squeeze=False).flat, found.items(), strict=True):
+        points = [
+            (each.costs["model_size"], 100 * each.error) for each in tests if each.seed and each.error is not None
+        ]
+        axes.plot(*zip(*points, strict=True), "o", color="#D55E00", label="sparsemod")
         for peer, marker in zip(TARGETS[name].peers, "s^v", strict=False):
             if peer.model_size:
                 axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)

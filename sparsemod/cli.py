@@ -20,6 +20,7 @@ Find neural networks that fit a microcontroller.
   sparsemod search my_search/config.cfg     search; run it again to go on where it stopped
   sparsemod pareto results/digits           look at what was found and pick a network
   sparsemod report results/digits           the same and more as one HTML page, for a browser
+  sparsemod test results/digits 12          train network 12 again, and measure it on the test set
   sparsemod export results/digits 12 --out net    write network 12 as C, and prove that it computes the same
   sparsemod export results/digits 12 --to onnx --out net.onnx    the same as ONNX
   sparsemod score net.py:Net --input 1x28x28      what each layer of a network of yours costs
@@ -137,11 +138,32 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="configuration of the search, if its problem is not found from the current folder; the confusion matrices "
-        "need its validation data, for at most ten seconds",
+        help="configuration of the search, if the study or its problem was moved; the confusion matrices need its "
+        "validation data, for at most ten seconds",
     )
     report.add_argument("--no-data", action="store_true", help="do not load the problem and its data")
     report.set_defaults(run=commands.report)
+
+    test = subparsers.add_parser(
+        "test",
+        help="measure networks of a study on the test set, which no search sees",
+        description="Trains each network `[TEST] seeds` times from new weights on train + validation, quantizes it as "
+        "the search did, and measures it once on the test set. The network that the search saved, which `sparsemod "
+        "export` writes, is measured there as it is. With `[TEST] folds = groups`, trains on all subjects or speakers "
+        "but one and measures on that one, for each. Every measurement is a row of STUDY/test.csv; started again, the "
+        "command makes those that are missing.",
+        epilog=_EXIT_CODES,
+    )
+    test.add_argument("study", type=Path, metavar="STUDY", help="folder, such as results/digits")
+    test.add_argument(
+        "number", type=int, nargs="*", metavar="NUMBER", help="of trials (default: [TEST] arm, or the whole front)"
+    )
+    test.add_argument("--again", action="store_true", help="make measurements that are there already anew")
+    test.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration of the search, if not the copy in the study's folder"
+    )
+    _add_overrides(test, "TEST.seeds=5")
+    test.set_defaults(run=commands.test)
 
     export = subparsers.add_parser(
         "export",
@@ -224,6 +246,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="configuration file")
+    _add_overrides(parser, "TRAIN.r1=4")
+
+
+def _add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a value, such as TRAIN.r1=4"
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=f"override a value, such as {example}"
     )

@@ -70,7 +70,7 @@ def search(options: argparse.Namespace) -> int:
 
     settings = config.read(options.config, options.set)
     if not settings.default.train:
-        return _test(settings)
+        return _test(settings, [], again=False, command=f"sparsemod search {options.config}")
     debug = options.debug or settings.train.debug
     if debug:
         logging.getLogger("sparsemod").setLevel(logging.DEBUG)
@@ -148,15 +148,39 @@ def _interrupts() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _test(settings: "Config") -> int:
-    """`[DEFAULT] train = false`: measures found networks on the test set."""
-    from sparsemod import display, retrain
+def test(options: argparse.Namespace) -> int:
+    """Measures networks of a study on the test set."""
+    from sparsemod import results
 
-    print(f"training again on train + validation for {settings.test.epochs} epochs, then testing once")
-    trials = retrain.test(settings)
-    display.console().print(display.test_table(trials))
-    print(f"\nwritten to {settings.test_folder() / 'test.csv'}")
-    return 0 if all(trial.status == "complete" for trial in trials) else 1
+    settings = results.configuration_of(options.study, options.config, options.set)
+    place = dataclasses.replace(settings.test, root=str(options.study.parent), name=options.study.name)
+    command = f"sparsemod test {' '.join(map(str, [options.study, *options.number]))}"
+    return _test(dataclasses.replace(settings, test=place), options.number, again=options.again, command=command)
+
+
+def _test(settings: "Config", numbers: list[int], *, again: bool, command: str) -> int:
+    from sparsemod import display, retrain
+    from sparsemod.tested import summaries
+
+    console = display.console()
+    file = settings.test_folder() / "test.csv"
+    try:
+        with _interrupts() as check, display.watching_test(console) as draw:
+
+            def watch(testing: retrain.Testing) -> None:
+                check()
+                draw(testing)
+
+            tests = retrain.test(settings, numbers, again=again, watch=watch)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; every finished measurement is in {file}. To go on: {command}")
+        return 130
+    console.print(display.test_table(summaries(tests)))
+    console.print(f"\n{display.TEST_NOTE}\nwritten to {file}", highlight=False, soft_wrap=True)
+    return 0 if all(each.status == "complete" for each in tests) else 1
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for its own
 
 
 def pareto(options: argparse.Namespace) -> int:

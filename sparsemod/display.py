@@ -14,9 +14,11 @@ from rich.table import Table
 from sparsemod.cost.layers import LayerCost
 from sparsemod.device import KINDS, Device
 from sparsemod.loop import Progress, Watch
-from sparsemod.objectives import column, quantity
+from sparsemod.objectives import UNITS, column, quantity
+from sparsemod.retrain import Testing, WatchTest
 from sparsemod.space import Value
 from sparsemod.study import Study, Trial, picks
+from sparsemod.tested import Summary
 from sparsemod.textplot import Mark, scatter
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 8
 """Parameters that a table of candidates has room for."""
+
+_TITLES = {"model_size": "model size\n(bytes)", "working_memory": "working memory\n(bytes)", "latency": "latency\n(ms)",
+           "energy": "energy\n(mJ)"}  # fmt: skip
+"""Headers of tables, with units."""
 
 
 @contextmanager
@@ -142,11 +148,9 @@ def _clock(seconds: float) -> str:
 def front_table(study: Study, trials: list[Trial]) -> Table:
     """The candidates of a front, units in the headers; where no network was traced, with their parameters."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    names = {"error": "error", "model_size": "model size\n(bytes)", "working_memory": "working memory\n(bytes)",
-             "latency": "latency\n(ms)", "energy": "energy\n(mJ)"}  # fmt: skip
     table.add_column("number", justify="right")
     for name in study.objectives:
-        table.add_column(names.get(name, name), justify="right")
+        table.add_column(_TITLES.get(name, name), justify="right")
     counts = {"params": "params", "nnz": "non-zero", "macs": "MACs"}
     counts = {name: title for name, title in counts.items() if any(name in trial.score for trial in trials)}
     own = [] if counts else list(dict.fromkeys(name for trial in trials for name in trial.candidate.parameters))
@@ -156,10 +160,7 @@ def front_table(study: Study, trials: list[Trial]) -> Table:
     table.add_column("stage")
     for trial in trials:
         score = trial.score
-        figures = [
-            f"{score[name]:,.0f}" if "(bytes)" in names.get(name, "") else f"{score[name]:.4g}"
-            for name in study.objectives
-        ]
+        figures = [_figure(name, score[name]) for name in study.objectives]
         extra = [f"{score[name]:,.0f}" if name in score else "" for name in counts]
         extra += [_told(trial.candidate.parameters.get(name, "")) for name in own[:_SHOWN]]
         parent = "" if trial.candidate.parent is None else f" of {trial.candidate.parent}"
@@ -196,6 +197,11 @@ def front_plot(study: Study, chosen: Sequence[Trial]) -> list[str]:
     return [*scatter(marks, column(across), column(up)), "o in the table, . another that fits"]
 
 
+def _figure(name: str, value: float) -> str:
+    """A number of a column whose header has the unit."""
+    return f"{value:,.0f}" if UNITS.get(name) == "bytes" else f"{value:.4g}"
+
+
 def _told(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -224,19 +230,101 @@ def empty_front_line(study: Study) -> str:
     return f"none of the {len(completed)} completed trials is within all limits: {'; '.join(broken)}"
 
 
-def test_table(trials: list[Trial]) -> Table:
-    """What retrained networks reach on the test set."""
+@contextmanager
+def watching_test(console: Console) -> Iterator[WatchTest]:
+    """A watcher of a test; it draws for as long as the context lasts: a panel in a terminal, elsewhere lines."""
+    if not console.is_terminal:
+        yield lambda testing: _test_line(console, testing)
+        return
+    panel = _TestPanel()
+    with Live(panel, console=console, refresh_per_second=4) as live:
+
+        def watch(testing: Testing) -> None:
+            panel.show(testing)
+            if testing.latest is not None and testing.latest.status != "complete":
+                _test_line(live.console, testing)
+
+        yield watch
+
+
+class _TestPanel:
+    """How far a test is; drawn anew at every refresh, so that the clock runs."""
+
+    def __init__(self) -> None:
+        self._testing: Testing | None = None
+        self._before = 0
+        self._started = time.monotonic()
+
+    def show(self, testing: Testing) -> None:
+        """What is known now; the clock runs from the first time on."""
+        if self._testing is None:
+            self._before, self._started = testing.done, time.monotonic()
+        self._testing = testing
+
+    def __rich__(self) -> RenderableType:
+        testing = self._testing
+        if testing is None:
+            return "preparing: loading the data"
+        elapsed, made = time.monotonic() - self._started, testing.done - self._before
+        left = f", about {_clock(elapsed / made * (testing.total - testing.done))} left" if made else ""
+        running = f", {testing.running} running" if testing.running else ""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold")
+        table.add_column()
+        table.add_row("measured", f"{testing.done} of {testing.total}{running}")
+        table.add_row("", ProgressBar(total=max(testing.total, 1), completed=testing.done, width=40))
+        table.add_row("time", f"{_clock(elapsed)} elapsed{left}")
+        return Group("", table)
+
+
+def _test_line(console: Console, testing: Testing) -> None:
+    each = testing.latest
+    if each is None:
+        console.print(f"{testing.done} of {testing.total} measurements are made", highlight=False)
+        return
+    how = "saved network" if each.seed is None else f"seed {each.seed}"
+    how += "" if each.group is None else f", tested on group {each.group}"
+    found = each.reason.rstrip().splitlines()[-1] if each.error is None else f"accuracy {1 - each.error:.2%}"
+    line = f"[{testing.done}/{testing.total}] trial {each.number}, {how}: {found}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+TEST_NOTE = (
+    "On samples that no search has seen: mean and standard deviation of the networks that were trained again, lowest "
+    "mean recall of a class, and the accuracy of the saved network, which is the one that is exported, as it is."
+)
+
+
+def test_table(rows: Sequence[Summary]) -> Table:
+    """What networks reach on samples that no search has seen, one row each; costs are means."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("number", "test error", "model size\n(bytes)", "working memory\n(bytes)", "latency\n(ms)"):
+    shown = [name for name in _TITLES if any(name in row.costs for row in rows)]
+    for title in ("number", "trained\nagain", "accuracy\n(%)", "lowest class\nrecall (%)", "saved network\n(%)",
+                  *(_TITLES[name] for name in shown)):  # fmt: skip
         table.add_column(title, justify="right")
-    for trial in trials:
-        if trial.status != "complete":
-            table.add_row(str(trial.number), f"{trial.status}: {trial.reason.rstrip().splitlines()[-1]}")
-            continue
-        score = trial.score
-        table.add_row(str(trial.number), f"{score['error']:.4f}", f"{score['model_size']:,.0f}",
-                      f"{score['working_memory']:,.0f}", f"{score['latency']:.4g}")  # fmt: skip
+    for row in rows:
+        costs = [_figure(name, row.costs[name]) if name in row.costs else "" for name in shown]
+        table.add_row(str(row.number), _trainings(row), *_accuracies(row), *costs)
     return table
+
+
+test_table.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for its own
+
+
+def _trainings(row: Summary) -> str:
+    if not row.trainings and not row.failed:
+        return "no"
+    failed = f", {row.failed} failed" if row.failed else ""
+    return f"{row.trainings} {row.by if row.trainings != 1 else row.by[:-1]}{failed}"
+
+
+def _accuracies(row: Summary) -> tuple[str, str, str]:
+    """Mean and standard deviation, lowest recall of a class, and that of the saved network, in %."""
+    mean = "" if row.error is None else f"{100 * (1 - row.error):.2f}"
+    deviation = "" if row.deviation is None else f" ± {100 * row.deviation:.2f}"
+    weakest = "" if row.weakest is None else f"{100 * row.weakest[1]:.1f} (class {row.weakest[0]})"
+    saved = "" if row.saved is None or row.saved.error is None else f"{100 * (1 - row.saved.error):.2f}"
+    return mean + deviation, weakest, saved
 
 
 def _expected(check: "Check") -> str:

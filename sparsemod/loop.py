@@ -19,7 +19,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.early_stopping import EarlyStopping
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.evaluate import Outcome, data_of, evaluate, problem_of
-from sparsemod.execute import abandon, open_executor, workers
+from sparsemod.execute import abandon, open_executor, slots, workers
 from sparsemod.locate import locate
 from sparsemod.problem import Problem
 from sparsemod.results import Record, delete_models_off_front
@@ -56,7 +56,7 @@ class Stage:
 
     def done(self, study: Study) -> int:
         """Trials of this stage that have ended."""
-        return sum(trial.candidate.origin == self.origin for trial in study.trials)
+        return self._proposed(study) - sum(candidate.origin == self.origin for candidate in study.pending)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """Up to `n` new candidates, which bear the name of the stage's sampler."""
@@ -71,7 +71,7 @@ class Stage:
         return self._proposed(study) if self.candidates is None else self.candidates
 
     def _proposed(self, study: Study) -> int:
-        return sum(candidate.origin == self.origin for candidate in study.candidates)
+        return len(study.proposed(self.origin))
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,14 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     finally:
         record.close()
     return record.study
+
+
+def begin(config: Config) -> tuple[Screen, Study, list[Stage]]:
+    """What a search begins with, for a program that runs it itself: costs, an empty study, the stages to fill it."""
+    screen = _screen(problem_of(config), config)
+    header = _header(screen, config)
+    study = Study(header["objectives"], header["limits"], header["reference"], header["seed"])
+    return screen, study, _stages(screen, config)
 
 
 def _screen(problem: Problem, config: Config) -> Screen:
@@ -263,6 +271,7 @@ class _Search:
         self._queue = deque(self._study.pending)
         self._suspects: deque[Candidate] = deque()
         self._crashed: set[int] = set()
+        self._before_window, self._after_window = _Growth(record.study), _Growth(record.study)
 
     @property
     def elapsed(self) -> float:
@@ -305,8 +314,8 @@ class _Search:
 
     def _fill(self, stage: Stage) -> bool:
         """Submits candidates until every slot is taken; False if the sampler has no more although it may propose."""
-        slots = 1 if self._suspects else workers(self._config)
-        while len(self._running) < slots:
+        room = 1 if self._suspects else slots(self._executor, self._config)
+        while len(self._running) < room:
             if not self._queue and not self._suspects:
                 wanted = min(stage.batch, stage.remaining(self._study))
                 if wanted == 0:
@@ -345,6 +354,8 @@ class _Search:
     def _end(self, candidate: Candidate, future: "Future[Outcome]") -> None:
         """Records what came of a candidate."""
         error = future.exception()
+        if isinstance(error, SparsemodError):  # what evaluates is gone, not one candidate
+            raise error
         if error is None:
             outcome = future.result()
         else:
@@ -374,7 +385,8 @@ class _Search:
     def _reason_to_stop(self, stage: Stage) -> tuple[str, bool]:
         """Why no more is proposed, and whether that ends the search or the stage alone."""
         train, study = self._config.train, self._study
-        recent = study.trials[self._resumed :][-train.max_failures :]  # what failed before a resume may be mended
+        # what failed before a resume may be mended
+        recent = study.trials[max(self._resumed, len(study.trials) - train.max_failures) :]
         if len(recent) == train.max_failures and all(trial.status == "failed" for trial in recent):
             raise SparsemodError(
                 f"{train.max_failures} candidates in a row failed, so the search stops; the last one said\n"
@@ -382,9 +394,10 @@ class _Search:
             )
         if train.time_limit and self.elapsed + self._seconds_to_finish(stage) >= train.time_limit:
             return f"time limit of {train.time_limit:g} s reached", True
-        best = min((trial.score.get("error", math.inf) for trial in study.pareto_front()), default=math.inf)
-        if train.min_error and best <= train.min_error and stage.candidates is not None:
-            return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
+        if train.min_error and stage.candidates is not None:
+            best = min((trial.score.get("error", math.inf) for trial in study.pareto_front()), default=math.inf)
+            if best <= train.min_error:
+                return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
         return self._stagnation(stage), False
 
     def _seconds_to_finish(self, stage: Stage) -> float:
@@ -401,24 +414,34 @@ class _Search:
         """
         train, trials = self._config.train, self._study.trials
         window = train.patience * stage.batch
-        own = [position for position, trial in enumerate(trials) if trial.candidate.origin == stage.origin]
-        if not train.tolerance or stage.candidates is None or self._queue or len(own) < window:
+        if not train.tolerance or stage.candidates is None or self._queue or stage.done(self._study) < window:
             return ""
-        end = own[-1] + 1
-        old, new = self._hypervolume(trials[: end - window]), self._hypervolume(trials[:end])
+        end = next(place for place in range(len(trials), 0, -1) if trials[place - 1].candidate.origin == stage.origin)
+        old, new = self._before_window.hypervolume(end - window), self._after_window.hypervolume(end)
         if new - old > train.tolerance * new:
             return ""
         return f"hypervolume grew by less than {train.tolerance:g} in {train.patience} rounds"
 
-    def _hypervolume(self, trials: Sequence[Trial]) -> float:
-        study = Study(self._study.objectives, self._study.limits, self._study.reference_point())
-        for trial in trials:
-            study.add(trial)
-        return study.hypervolume()
-
     def _tell(self, trial: Trial | None = None, message: str = "", running: int | None = None) -> None:
         count = len(self._running) if running is None else running
         self._watch(Progress(self._study, self._stages, self._stage, self.elapsed, count, trial, message))
+
+
+class _Growth:
+    """A study as it was after ever more of its trials, judged as it is now."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._then = Study(study.objectives)
+
+    def hypervolume(self, count: int) -> float:
+        """Of the first trials."""
+        study, reference = self._study, self._study.reference_point()
+        if self._then.reference != reference or len(self._then) > count:
+            self._then = Study(study.objectives, study.limits, reference)
+        for trial in study.trials[len(self._then) : count]:
+            self._then.add(trial)
+        return self._then.hypervolume()
 
 
 def _finished(outcome: Outcome) -> "Future[Outcome]":

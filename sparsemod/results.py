@@ -2,30 +2,29 @@
 
     <root>/<name>/
       study.json      objectives, limits, reference point, seed and the settings that a resumed search must share
-      config.cfg      the whole configuration
+      config.cfg      the whole configuration, its paths relative to this folder
       proposals.jsonl one line per round of candidates, when it is proposed, and the reason of each stop
       trials.jsonl    the record: one line per trial, when it ends
       models/         weights and quantized network of each trial; in the end of the front only
       trials.csv, pareto.csv, pareto.json
+      test.csv        one row per measurement on the test set, or on a group held out
 
 A line counts once it ends in a newline: what a kill leaves half-written is cut off when the folder is opened again, and
 that trial is run, or that round is asked for, again.
 """
 
-import csv
 import errno
 import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from torch import Tensor
 
+from sparsemod import config as configuration
+from sparsemod import files
 from sparsemod.config import Config
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph
@@ -36,6 +35,8 @@ from sparsemod.study import Candidate, Study, Trial, picks
 T = TypeVar("T")
 
 _FORMAT = 1
+_PARSED_AT_ONCE = 1_000
+"""Lines of a record."""
 _MAY_CHANGE = frozenset(
     {
         *("name", "root", "r1", "r2", "r3", "morphisms", "finish_epochs", "debug"),
@@ -61,26 +62,29 @@ class Record:
 
     def __init__(self, folder: Path, config: Config, space: SearchSpace, header: Callable[[], dict[str, Any]]) -> None:
         self.folder = folder
-        with ExitStack() as files:  # closed again if the search is refused
+        with ExitStack() as opened:  # closed again if the search is refused
             try:
                 (folder / "models").mkdir(parents=True, exist_ok=True)
-                self._proposals = files.enter_context(_open_for_append(folder / "proposals.jsonl"))
-                self._trials = files.enter_context(_open_for_append(folder / "trials.jsonl"))
-                _lock(self._proposals, folder)
-                _cut_half_line(self._proposals)
-                _cut_half_line(self._trials)
+                self._proposals = opened.enter_context(files.open_for_append(folder / "proposals.jsonl"))
+                self._trials = opened.enter_context(files.open_for_append(folder / "trials.jsonl"))
+                files.lock(
+                    self._proposals,
+                    f"another search is writing to {folder}; wait for it, or choose another [TRAIN] name",
+                )
+                files.cut_half_line(self._proposals)
+                files.cut_half_line(self._trials)
                 settings = _settings(config, space)
                 if (folder / "study.json").exists():
                     _require_same(folder, settings)
                 else:
-                    _write(
+                    files.write(
                         folder / "study.json", _json({"format": _FORMAT, **header(), "settings": settings}, indent=2)
                     )
-                _write(folder / "config.cfg", config.to_ini())
+                files.write(folder / "config.cfg", config.seen_from(folder).to_ini())
             except OSError as error:
                 raise InputError(f"the study folder {folder} cannot be written: {error.strerror}") from error
             self.study = load(folder)
-            self._files = files.pop_all()
+            self._files = opened.pop_all()
 
     def propose(self, candidates: Iterable[Candidate]) -> None:
         """Records a round of candidates before it is evaluated; a kill leaves it there as a whole or not at all."""
@@ -90,7 +94,9 @@ class Record:
             self.study.propose(candidate)
 
     def add(self, trial: Trial, weights: Mapping[str, Tensor] | None = None, graph: Graph | None = None) -> None:
-        """Records a trial: its model first, so that a recorded trial always has one."""
+        """Records a trial: its model first, so that a recorded trial always has one. A second one is ignored."""
+        if self.study.has(trial.number):
+            return
         if weights is not None and graph is not None:
             self._guard(lambda: _save_model(self.folder, trial.number, weights, graph))
         trial = replace(trial, seconds=round(trial.seconds, 3), elapsed=round(trial.elapsed, 3))
@@ -113,7 +119,7 @@ class Record:
             self._files.close()
 
     def _append(self, file: BinaryIO, row: Mapping[str, Any]) -> None:
-        self._guard(lambda: _append(file, row))
+        self._guard(lambda: files.append(file, (_json(row) + "\n").encode()))
 
     def _guard(self, write: Callable[[], None]) -> None:
         try:
@@ -142,7 +148,8 @@ def load(folder: str | Path) -> Study:
     for candidates in _lines(folder / "proposals.jsonl", _round):
         for candidate in candidates:
             study.propose(candidate)
-    for trial in _lines(folder / "trials.jsonl", _trial):
+    proposed = {candidate.number: candidate for candidate in study.candidates}
+    for trial in _lines(folder / "trials.jsonl", lambda row: _trial(row, proposed)):
         study.add(trial)
     return study
 
@@ -170,6 +177,22 @@ def recorded_settings(folder: str | Path) -> dict[str, str]:
     return settings
 
 
+def configuration_of(folder: Path, path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a study: its own copy, or another file.
+
+    Args:
+        folder: Of the study.
+        path: A configuration to use instead of the copy.
+        overrides: `SECTION.key=value` each.
+
+    Raises:
+        InputError: There is no study, or the configuration has mistakes.
+    """
+    if path is None:
+        _header(folder)
+    return configuration.read(path or folder / "config.cfg", overrides)
+
+
 def stops(folder: str | Path) -> list[str]:
     """Why the stages of a study ended, in order; a resumed search gives the same reasons again, which counts once."""
     reasons = _lines(Path(folder) / "proposals.jsonl", lambda row: row.get("stop"))
@@ -183,31 +206,9 @@ def write_tables(study: Study, folder: Path) -> None:
     for row, trial in zip(rows, trials, strict=True):
         row |= {"seconds": round(trial.seconds, 3), "elapsed_seconds": round(trial.elapsed, 3), "reason": trial.reason}
     front = study.to_rows(study.pareto_front())
-    _write(folder / "trials.csv", _csv(rows))
-    _write(folder / "pareto.csv", _csv(front))
-    _write(folder / "pareto.json", _json(front_as_json(study), indent=2))
-
-
-def write_test(study: Study, trials: Sequence[Trial], folder: Path) -> None:
-    """`test.csv`: one row per network that was trained again and measured on the test set."""
-    rows = study.to_rows(trials)
-    for row, trial in zip(rows, trials, strict=True):
-        row["test_error"] = row.pop("error", "")
-        row |= {"reason": trial.reason}
-    _write(folder / "test.csv", _csv(rows))
-
-
-def errors_on_test(folder: str | Path) -> dict[int, float]:
-    """Errors on the test set by number, as `test.csv` has them; the mean where a network was tested several times."""
-    path = Path(folder) / "test.csv"
-    if not path.is_file():
-        return {}
-    found: dict[int, list[float]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row.get("test_error"):
-                found.setdefault(int(row["number"]), []).append(float(row["test_error"]))
-    return {number: sum(errors) / len(errors) for number, errors in found.items()}
+    files.write(folder / "trials.csv", files.as_csv(rows))
+    files.write(folder / "pareto.csv", files.as_csv(front))
+    files.write(folder / "pareto.json", _json(front_as_json(study), indent=2))
 
 
 def front_as_json(study: Study) -> dict[str, Any]:
@@ -266,7 +267,7 @@ def _save_model(folder: Path, number: int, weights: Mapping[str, Tensor], graph:
     tensors, plain = graph.to_tensors()
     named = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
     named |= {f"graph.{name}": tensor.clone() for name, tensor in tensors.items()}
-    _write(_model_path(folder, number), save(named, metadata={"graph": _json(plain)}))
+    files.write(_model_path(folder, number), save(named, metadata={"graph": _json(plain)}))
 
 
 def _load_tensors(folder: Path, number: int, prefix: str) -> dict[str, Tensor]:
@@ -282,67 +283,34 @@ def _model_path(folder: Path, number: int) -> Path:
     return folder / "models" / f"{number:05d}.safetensors"
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def _open_for_append(path: Path) -> BinaryIO:
-    return open(path, "a+b", buffering=0)
-
-
-def _cut_half_line(file: BinaryIO) -> None:
-    """Cuts off a last line that a kill left half-written."""
-    file.seek(0)
-    content = file.read()
-    complete = content.rfind(b"\n") + 1
-    if complete < len(content):
-        file.truncate(complete)
-
-
-def _append(file: BinaryIO, row: Mapping[str, Any]) -> None:
-    data = (_json(row) + "\n").encode()
-    start = file.seek(0, os.SEEK_END)
-    try:
-        while data:
-            data = data[file.write(data) :]
-        os.fsync(file.fileno())
-    except OSError:
-        file.truncate(start)
-        raise
-
-
-def _lock(file: BinaryIO, folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"another search is writing to {folder}; wait for it, or choose another [TRAIN] name"
-        ) from None
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Replaces a file as a whole, or not at all."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(scratch, path)
+# --- lines -----------------------------------------------------------------------------------------------------------
 
 
 def _lines(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
     """What the complete lines of a record say; a last one without its newline does not count."""
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            entry = read(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise InputError(
-                f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to lose "
-                "that one entry"
-            ) from None
-        yield entry
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for start in range(0, len(lines), _PARSED_AT_ONCE):
+        some = lines[start : start + _PARSED_AT_ONCE]
+        for number, (line, row) in enumerate(zip(some, _rows(some), strict=True), start + 1):
+            try:
+                entry = read(json.loads(line) if row is None else row)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise InputError(
+                    f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to "
+                    "lose that one entry"
+                ) from None
+            yield entry
+
+
+def _rows(lines: Sequence[bytes]) -> Sequence[Any]:
+    """The lines as JSON, parsed as one list: faster, and with one copy of each name; all None if one is damaged."""
+    try:
+        rows: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        rows = []
+    return rows if len(rows) == len(lines) else [None] * len(lines)
 
 
 def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
@@ -384,21 +352,13 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return candidate | row
 
 
-def _trial(row: Mapping[str, Any]) -> Trial:
+def _trial(row: dict[str, Any], proposed: Mapping[int, Candidate]) -> Trial:
     keys = ("number", "parameters", "epochs", "origin", "parent")
-    rest = {key: value for key, value in row.items() if key not in keys}
-    curve = {int(epoch): error for epoch, error in row.get("curve", {}).items()}  # JSON knows no numbers as keys
-    return Trial(Candidate(**{key: row[key] for key in keys}), **{**rest, "curve": curve})
+    candidate = Candidate(**{key: row.pop(key) for key in keys})
+    curve = {int(epoch): error for epoch, error in row.pop("curve", {}).items()}  # JSON knows no numbers as keys
+    same = proposed.get(candidate.number)
+    return Trial(same if same == candidate else candidate, **row, curve=curve)  # one copy of its parameters
 
 
 def _json(value: object, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=list, allow_nan=False)
-
-
-def _csv(rows: list[dict[str, object]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

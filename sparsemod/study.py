@@ -1,6 +1,8 @@
 """`Candidate`, `Trial`, `Study`: what was proposed, what came of it, and all of it together, as plain data."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 
 Score = Mapping[str, float]
-"""Figures by name: error (share of wrong answers on validation), model_size (bytes of flash), working_memory (bytes of
-RAM), latency (ms), energy (mJ, where the power is known), macs, params and nnz (counts), or whatever the problem
-returns. All objectives are minimised."""
+"""Figures by name: error (share of wrong answers on validation), float_error (the same before quantization), model_size
+(bytes of flash), working_memory (bytes of RAM), latency (ms), energy (mJ, where the power is known), macs, params and
+nnz (counts), or whatever the problem returns. All objectives are minimised."""
 
 
 _TELLING = 10
@@ -107,7 +109,13 @@ class Study:
         self.trials: list[Trial] = []
         self._pending: dict[int, Candidate] = {}
         self._candidates: dict[int, Candidate] = {}
+        self._by_origin: dict[str, list[Candidate]] = {}
+        self._next = 0
         self._by_number: dict[int, Trial] = {}
+        self._statuses: Counter[str] = Counter()
+        self._completed: list[Trial] = []
+        self._shorter: set[int] = set()  # completed trials whose very network was trained on
+        self._front: tuple[int, list[Trial]] = (0, [])  # of the first so many completed trials
         self._models = models
 
     def __repr__(self) -> str:
@@ -127,11 +135,18 @@ class Study:
     @property
     def next_number(self) -> int:
         """Number of the next candidate."""
-        return max(self._candidates, default=-1) + 1
+        return self._next
+
+    def proposed(self, origin: str) -> Sequence[Candidate]:
+        """Every candidate that one sampler ever proposed, in order."""
+        return self._by_origin.get(origin, ())
 
     def propose(self, candidate: Candidate) -> None:
-        """Adds a candidate; it is pending until its trial is added."""
-        self._candidates[candidate.number] = candidate
+        """Adds a candidate; it is pending until its trial is added. One that is there already is not added again."""
+        if candidate.number not in self._candidates:
+            self._candidates[candidate.number] = candidate
+            self._by_origin.setdefault(candidate.origin, []).append(candidate)
+            self._next = max(self._next, candidate.number + 1)
         if candidate.number not in self._by_number:
             self._pending[candidate.number] = candidate
 
@@ -139,17 +154,24 @@ class Study:
         """Adds a trial. A second trial of the same candidate is ignored: a result may arrive twice after a retry."""
         if trial.number in self._by_number:
             return
-        self._candidates.setdefault(trial.number, trial.candidate)
-        self._pending.pop(trial.number, None)
+        self.propose(trial.candidate)
+        del self._pending[trial.number]
         self._by_number[trial.number] = trial
         self.trials.append(trial)
+        self._statuses[trial.status] += 1
+        if trial.status == "complete":
+            self._completed.append(trial)
+            if self._is_trained_on(trial.candidate):
+                assert trial.candidate.parent is not None
+                self._shorter.add(trial.candidate.parent)
 
     def copy(self) -> "Study":
         """A study of the same trials that grows on its own."""
-        twin = Study(self.objectives, self.limits, self.reference, self.seed, self._models)
-        twin.trials = list(self.trials)
-        twin._pending, twin._candidates = dict(self._pending), dict(self._candidates)
-        twin._by_number = dict(self._by_number)
+        twin = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (list, dict, set)):
+                setattr(twin, name, copy(value))
+        twin._by_origin = {origin: list(candidates) for origin, candidates in self._by_origin.items()}
         return twin
 
     def __len__(self) -> int:
@@ -163,13 +185,17 @@ class Study:
             raise InputError(f"the study has no finished trial {number}")
         return self._by_number[number]
 
+    def has(self, number: int) -> bool:
+        """Whether the trial of a candidate has ended."""
+        return number in self._by_number
+
     def count(self, status: str) -> int:
         """Number of trials that ended in a status."""
-        return sum(trial.status == status for trial in self.trials)
+        return self._statuses[status]
 
     def completed(self) -> list[Trial]:
         """Trials with a score, in the order in which they ended."""
-        return [trial for trial in self.trials if trial.status == "complete"]
+        return list(self._completed)
 
     def epochs_seen(self, candidate: Candidate) -> int:
         """Epochs that the weights of a candidate are trained for in the end, those of its ancestors counted."""
@@ -190,24 +216,34 @@ class Study:
 
     def counting(self) -> list[Trial]:
         """The completed trials within all limits; of a network that was trained on, the longest training alone."""
-        completed = self.completed()
-        shorter = {trial.candidate.parent for trial in completed if self._is_trained_on(trial.candidate)}
-        return [trial for trial in completed if trial.number not in shorter and self.obeys_limits(trial.score)]
+        return [trial for trial in self._completed if self._counts(trial)]
+
+    def _counts(self, trial: Trial) -> bool:
+        return trial.number not in self._shorter and self.obeys_limits(trial.score)
 
     def pareto_front(self) -> list[Trial]:
         """The trials that count and that no other dominates, by rising error (or first objective)."""
-        trials = self.counting()
-        values = self.values(trials)
-        chosen = [index for index, keep in enumerate(non_dominated(values)) if keep]
-        return [trials[index] for index in sorted(chosen, key=lambda index: (*values[index], trials[index].number))]
+        judged, front = self._front
+        new = self._completed[judged:]
+        if not self._shorter.isdisjoint(trial.candidate.parent for trial in new):
+            front = self._best_of(self.counting())  # one that leaves may let others in
+        elif new:
+            front = self._best_of([*front, *(trial for trial in new if self._counts(trial))])
+        self._front = judged + len(new), front  # in one step: a panel asks from another thread
+        return list(front)
+
+    def _best_of(self, trials: Sequence[Trial]) -> list[Trial]:
+        values, numbers = self.values(trials), [trial.number for trial in trials]
+        keep = non_dominated(values)
+        return [trials[place] for place in np.lexsort((numbers, *values.T[::-1])) if keep[place]]
 
     def _is_trained_on(self, candidate: Candidate) -> bool:
         parent = candidate.parent
-        return parent is not None and self._candidates[parent].parameters == candidate.parameters
+        return parent in self._candidates and self._candidates[parent].parameters == candidate.parameters
 
     def reference_point(self) -> dict[str, float]:
         """The worst value of each objective that still counts; where none is given, the largest of the first trials."""
-        first = self.completed()[:_TELLING]
+        first = self._completed[:_TELLING]
         point = {}
         for name in self.objectives:
             seen = [] if name in self.reference else [trial.score[name] for trial in first]

@@ -151,6 +151,12 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
+def network_error(network: nn.Module, split: Split, collate: Collate | None = None, own: Error | None = None) -> float:
+    """The error of a float network as it stands, by the layout and the kernels that it trains with; see `error`."""
+    with faster(network):
+        return error(lambda x: network(_channels_last(x)), split, collate, own)
+
+
 @torch.no_grad()
 def error(
     predict: Callable[[Tensor], Tensor], split: Split, collate: Collate | None = None, own: Error | None = None

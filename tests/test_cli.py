@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,7 +61,19 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("init", "check", "search", "pareto", "report", "export", "verify", "score", "devices", "config"):
+    for command in (
+        "init",
+        "check",
+        "search",
+        "pareto",
+        "report",
+        "test",
+        "export",
+        "verify",
+        "score",
+        "devices",
+        "config",
+    ):
         assert command in text
     assert "2 bad input" in text
 
@@ -428,11 +441,60 @@ def test_train_false_measures_the_named_network_on_the_test_set(study, capsys):
         "TEST.name=custom",
         f"TEST.arm={number}",
         "TEST.epochs=2",
+        "TEST.seeds=1",
     ]
     assert main(["search", str(config), *(part for value in overrides for part in ("--set", value))]) == 0
-    assert "test error" in capsys.readouterr().out
-    header, row = (folder / "test.csv").read_text().splitlines()
-    assert "test_error" in header.split(",") and row.startswith(f"{number},test,")
+    assert "accuracy" in capsys.readouterr().out
+    header, saved, trained = (folder / "test.csv").read_text().splitlines()
+    assert "test_error" in header.split(",")
+    assert saved.startswith(f"{number},saved,,,") and trained.startswith(f"{number},retrained,1,,2,complete,")
+    (folder / "test.csv").unlink()
+
+
+FAST = ["--set", "TEST.epochs=1", "--set", "TEST.seeds=2"]
+
+
+def test_test_finds_the_problem_again_from_anywhere_and_prints_what_each_network_reached(study, folder, capsys):
+    results, _ = study
+    numbers = [trial.number for trial in load(results).pareto_front()]
+    assert main(["test", str(results), str(numbers[0]), *FAST]) == 0
+    text = capsys.readouterr().out
+    assert f"[3/3] trial {numbers[0]}, seed 2: accuracy " in text
+    assert re.search(
+        rf"^ +{numbers[0]} +2 seeds +[0-9.]+ ± [0-9.]+ +[0-9.]+ \(class \d\) +[0-9.]+ ", text, re.MULTILINE
+    )
+    assert f"written to {results / 'test.csv'}" in text
+    assert main(["test", str(results), str(numbers[0]), *FAST]) == 0
+    assert "3 of 3 measurements are made" in capsys.readouterr().out
+    assert main(["test", str(results), str(numbers[0]), "--again", *FAST]) == 0
+    assert "[3/3]" in capsys.readouterr().out
+    (results / "test.csv").unlink()
+
+
+def test_test_of_a_study_that_was_moved_takes_another_configuration(study, folder, capsys):
+    results, config = study
+    shutil.copytree(results, "moved/custom")
+    number = str(load(results).pareto_front()[0].number)
+    assert main(["test", "moved/custom", number, *FAST]) == 2
+    assert "problem.py does not exist" in capsys.readouterr().err
+    assert main(["test", "moved/custom", number, "--config", str(config), *FAST]) == 0
+    assert Path("moved/custom/test.csv").exists()
+
+
+def test_test_of_what_is_no_study_or_no_network_is_bad_input(study, folder, capsys):
+    assert main(["test", "nowhere"]) == 2
+    assert "nowhere holds no study" in capsys.readouterr().err
+    assert main(["test", str(study[0]), "999"]) == 2
+    assert "no finished trial 999" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_test_and_says_how_to_go_on(study, folder, capsys, monkeypatch):
+    def interrupted(settings, numbers, again, watch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sparsemod.retrain.test", interrupted)
+    assert main(["test", str(study[0]), "3", "4"]) == 130
+    assert f"To go on: sparsemod test {study[0]} 3 4" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,10 +14,14 @@ from sparsemod.display import (
     front_table,
     pick_lines,
     reference_line,
+    test_table,
     watching,
+    watching_test,
 )
 from sparsemod.export import Check
 from sparsemod.loop import Progress, Stage
+from sparsemod.retrain import Testing
+from sparsemod.tested import Tested, summaries
 
 
 class Named:
@@ -188,3 +192,46 @@ def test_plot_shows_what_was_chosen_among_what_fits(study):
 
 def test_one_objective_needs_no_plot(study):
     assert front_plot(Study(["error"]), []) == []
+
+
+TESTS = [
+    Tested(4, None, None, 9, error=0.125, recalls=(0.75, 1.0), costs={"model_size": 1200.0, "latency": 2.5}),
+    Tested(4, 1, None, 9, error=0.25, recalls=(0.5, 1.0), costs={"model_size": 1234.0, "latency": 2.5}),
+    Tested(4, 2, None, 9, error=0.5, recalls=(0.25, 0.75), costs={"model_size": 1236.0, "latency": 2.5}),
+    Tested(4, 3, None, 9, "failed", reason="Traceback\nValueError: no"),
+    Tested(7, 1, 2, 9, error=0.5, recalls=(None, 0.5), costs={"model_size": 90.0, "latency": 1.0}),
+]
+
+
+def test_test_table_has_means_deviations_the_weakest_class_and_the_saved_network():
+    *_, first, second = printed(test_table(summaries(TESTS))).splitlines()
+    assert " ".join(first.split()) == "4 2 seeds, 1 failed 62.50 ± 17.68 37.5 (class 0) 87.50 1,235 2.5"
+    assert " ".join(second.split()) == "7 1 group 50.00 50.0 (class 1) 90 1"
+
+
+def told(testings, terminal):
+    text = StringIO()
+    console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
+    with watching_test(console) as watch:
+        for testing in testings:
+            watch(testing)
+    return text.getvalue()
+
+
+def test_test_is_told_in_lines_where_there_is_no_terminal():
+    made = [Testing(number, 5, 1, each) for number, each in enumerate(TESTS, start=1)]
+    assert told([Testing(0, 5, 2), *made], terminal=False).splitlines() == [
+        "0 of 5 measurements are made",
+        "[1/5] trial 4, saved network: accuracy 87.50%",
+        "[2/5] trial 4, seed 1: accuracy 75.00%",
+        "[3/5] trial 4, seed 2: accuracy 50.00%",
+        "[4/5] trial 4, seed 3: ValueError: no",
+        "[5/5] trial 7, seed 1, tested on group 2: accuracy 50.00%",
+    ]
+
+
+def test_panel_of_a_test_shows_how_far_it_is_and_what_failed():
+    text = told([Testing(2, 5, 2), Testing(3, 5, 2, TESTS[3])], terminal=True)
+    assert "trial 4, seed 3: ValueError: no" in text
+    assert "3 of 5, 2 running" in text
+    assert "0:00 elapsed, about 0:00 left" in text

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from sparsemod.config import from_keywords
@@ -134,3 +135,30 @@ def test_nothing_is_given_up_where_no_margin_is_harmless() -> None:
 def test_error_of_zero_leaves_no_doubt() -> None:
     done = study(trial(candidate(0, 50), {2: 0.0, 6: 0.0, 12: 0.0}, error=0.0))
     assert stopping().bars(done, candidate(1, 100)) == {2: 0.0, 6: 0.0, 12: 0.0}
+
+
+def test_bars_are_the_same_asked_after_every_trial_or_in_the_end() -> None:
+    rng = np.random.default_rng(0)
+    growing, often = study(), stopping()
+    for number in range(60):
+        error = float(rng.choice((0.2, 0.4, 0.8)))
+        found = candidate(number, int(rng.integers(1, 1000)), parent=0 if number % 3 == 2 else None)
+        curve = {2: error, 6: error * float(rng.random()), 12: error}
+        growing.add(trial(found, curve, error if number % 2 else None))
+        often.bars(growing, candidate(100 + number, 500))
+    for size in (5, 300, 900):
+        asked = candidate(200 + size, size)
+        assert often.bars(growing, asked) == stopping().bars(growing, asked)
+        cheaper = [
+            each.curve[6]
+            for each in growing
+            if each.candidate.parent is None and int(each.candidate.parameters["size"]) <= size
+        ]
+        least = min(cheaper, default=math.inf)
+        assert often.bars(growing, asked)[6] == pytest.approx(least / (1 - often.margin(growing)))
+
+
+def test_another_study_is_read_from_its_beginning() -> None:
+    asked = stopping()
+    asked.bars(study(trial(candidate(0, 50), {2: 0.7}, error=0.2)), candidate(1, 100))
+    assert asked.bars(study(), candidate(1, 100))[2] == math.inf

@@ -21,7 +21,7 @@ def run(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["config.cfg", *(f"examples/{name}/config.cfg" for name in ("digits", "custom", "autoencoder"))]
+    "path", ["config.cfg", *(f"examples/{name}/config.cfg" for name in ("digits", "custom", "autoencoder", "ray"))]
 )
 def test_example_finds_networks_within_its_limits(path, tmp_path):
     study = run(ROOT / path, tmp_path)

@@ -9,11 +9,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sparsemod"
 
 ROWS = {
-    5: ("__main__", "cli", "commands", "display", "export", "report", "sparse", "tensorboard", "testing"),
+    5: ("__main__", "cli", "commands", "display", "export", "report", "sparse", "tensorboard", "testing", "tune"),
     4: ("loop", "retrain"),
     3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
-    2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "train"),
-    1: ("config", "data", "graph", "problem", "study"),
+    2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "tested", "train"),
+    1: ("config", "data", "files", "graph", "problem", "study"),
     0: (
         "augment",
         "device",

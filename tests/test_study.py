@@ -73,6 +73,7 @@ def test_candidate_whose_trial_is_there_does_not_become_pending_again() -> None:
     study.propose(candidate(0))
     assert study.pending == []
     assert study.next_number == 1
+    assert [study.has(number) for number in (0, 1)] == [True, False]
 
 
 def test_next_number_is_above_every_number_used_even_after_a_gap() -> None:
@@ -192,6 +193,36 @@ def test_hypervolume_never_shrinks_and_no_trial_of_the_front_dominates_another(
     assert (front[:, 1] <= limit).all()
     assert (np.diff(front[:, 0]) > 0).all()  # in two dimensions: ever more error,
     assert (np.diff(front[:, 1]) < 0).all()  # ever fewer bytes
+
+
+@given(scores, st.integers(1, 120), st.lists(st.integers(0, 11), max_size=4))
+def test_front_that_grew_is_the_front_of_all(
+    points: list[tuple[float, float]], limit: int, trained_on: list[int]
+) -> None:
+    """Asked after every trial or once in the end, also where networks were trained on and left the front."""
+    study, at_once = study_of(limits={"model_size": limit}), study_of(limits={"model_size": limit})
+    trials = [complete(number, error=error, model_size=size) for number, (error, size) in enumerate(points)]
+    for number, parent in enumerate(trained_on, len(points)):
+        if parent < len(points):
+            child = Candidate(number, {"width": parent + 1}, 5, "finish", parent)
+            trials.append(Trial(child, "complete", {"error": 0.6, "model_size": points[parent][1]}))
+    for trial in trials:
+        study.add(trial)
+        study.pareto_front()
+        at_once.add(trial)
+    assert study.pareto_front() == at_once.pareto_front() == study.copy().pareto_front()
+
+
+def test_candidates_are_known_by_who_proposed_them() -> None:
+    study = study_of((0.5, 10))
+    for found in (candidate(1, "bayes"), candidate(2), candidate(1, "bayes")):
+        study.propose(found)
+    assert [each.number for each in study.proposed("sobol")] == [0, 2]
+    assert [each.number for each in study.proposed("bayes")] == [1]
+    assert list(study.proposed("morph")) == []
+    twin = study.copy()
+    twin.propose(candidate(3))
+    assert (len(study.proposed("sobol")), len(twin.proposed("sobol"))) == (2, 3)
 
 
 def test_copy_grows_on_its_own() -> None:

@@ -6,12 +6,12 @@ to test, and validate, on speakers that nothing was learned from.
 
 from functools import partial
 
-from sparsemod import Augment, Problem, datasets
+from sparsemod import Problem, datasets
 from sparsemod.spaces import dscnn
 
 problem = Problem(
-    space=dscnn.space(blocks=4, filters=(8, 64), learning_rate=(1e-3, 1e-2), batch_size=(16, 128)),
+    space=dscnn.space(blocks=4, filters=(8, 48), learning_rate=(2e-3, 2e-2), batch_size=(16, 128)),
     build=dscnn.build,
-    load_data=partial(datasets.fsdd, layout="1 T F", augment=Augment(shift=2)),
+    load_data=partial(datasets.fsdd, layout="1 T F"),
     morphisms=dscnn.MORPHISMS,
 )

@@ -1,6 +1,7 @@
 """The keys of a configuration. Each is one dataclass field: name, type, default, bounds and help stand here alone."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -49,7 +50,7 @@ def _sampler(default: str, stage: str) -> Any:
 class DefaultSection:
     """What to do with the configuration."""
 
-    train: bool = _key(True, "true: search with [TRAIN]; false: test one found network with [TEST]")
+    train: bool = _key(True, "true: search with [TRAIN]; false: test found networks with [TEST]")
 
 
 @dataclass(frozen=True)
@@ -141,18 +142,31 @@ class TrainSection:
 
 @dataclass(frozen=True)
 class TestSection:
-    """The test of one found network."""
+    """The test of found networks."""
 
     __test__ = False
 
     name: str = _key("study", "name of the study")
     root: str = _key("results", "folder for results")
     arm: int = _key(-1, "number of the candidate to retrain and test; -1: every network of the front", at_least=-1)
-    epochs: int = _key(20, "epochs to retrain on train + validation", at_least=1)
+    seeds: int = _key(3, "trainings of each network, from different random numbers", at_least=1)
+    epochs: int | None = _key(
+        None,
+        "epochs of each training; empty: as many as the network has seen in the search, those of its ancestors counted",
+        at_least=1,
+    )
+    folds: str = _key(
+        "none",
+        "none: train on train + validation, test on the test set; groups: for each group (subject, speaker) of all the "
+        "data, train on the others and test on it",
+        one_of=("none", "groups"),
+    )
     objectives: Names = _key(Names(OBJECTIVES), "as in [TRAIN]")
-    quant_scheme: str = _key("post", "as in [TRAIN]", one_of=("post", "dynamic", "both", "none"))
-    pruning: bool = _key(True, "as in [TRAIN]")
-    splitter: bool = _key(False, "as in [TRAIN]")
+    quant_scheme: str = _key(
+        "", "post, dynamic, both or none; empty: as in [TRAIN]", one_of=("", "post", "dynamic", "both", "none")
+    )
+    pruning: bool | None = _key(None, "true or false; empty: as in [TRAIN]")
+    splitter: bool | None = _key(None, "true or false; empty: as in [TRAIN]")
 
 
 @dataclass(frozen=True)
@@ -186,9 +200,25 @@ class RunSection:
     """How candidates are evaluated."""
 
     executor: str = _key("serial", "serial, processes or ray", one_of=("serial", "processes", "ray"))
-    workers: int = _key(0, "candidates evaluated at the same time; 0: one per processor core", at_least=0)
+    workers: int = _key(
+        0,
+        "candidates evaluated at the same time; 0: one per processor core, on a Ray cluster as many as it has room for",
+        at_least=0,
+    )
+    address: str = _key("", "Ray cluster: empty for one on this machine, auto, HOST:PORT, or ray://HOST:PORT")
+    cpus_per_candidate: float = _key(1.0, "processor cores for each candidate (ray)", at_least=0)
     gpus_per_candidate: float = _key(0.0, "share of a GPU for each candidate (ray)", at_least=0)
-    address: str = _key("", "Ray cluster: empty for a local one, auto, or ray://host:port")
+    memory_per_candidate: Bytes | None = _key(
+        None, "a worker process that takes more, such as 2 GB, is killed (Linux; processes, ray)", above=0
+    )
+    retries: int = _key(
+        2, "how often a candidate is tried again after its worker was killed or its machine lost (ray)", at_least=0
+    )
+    runtime_env: str = _key(
+        "",
+        "what a Ray cluster must be sent: a folder with the problem's files, relative to the configuration file, or "
+        'Ray\'s own description such as {"working_dir": ".", "pip": ["librosa"]}; empty: nothing',
+    )
 
 
 def find_device(device: str | Device, folder: Path | None = None) -> Device:
@@ -247,6 +277,22 @@ class Config:
         """Folder of the study to test."""
         return Path(self.test.root) / self.test.name
 
+    def seen_from(self, folder: Path) -> "Config":
+        """The same configuration in another folder: what is named by a relative path is found from there."""
+
+        def moved(values: Any, *names: str) -> Any:
+            return dataclasses.replace(
+                values, **{name: _moved(getattr(values, name), self.folder, folder) for name in names}
+            )
+
+        return dataclasses.replace(
+            self,
+            train=moved(self.train, "sampler1", "sampler2", "sampler3"),
+            problem=moved(self.problem, "problem"),
+            device=moved(self.device, "device", "cost"),
+            folder=folder,
+        )
+
     def items(self) -> list[tuple[str, str, str, str]]:
         """Section, key, value as it would stand in a file, and origin, of every key."""
         return [
@@ -263,6 +309,18 @@ class Config:
                 lines += ([""] if lines else []) + [f"[{section}]"]
             lines.append(f"{key} = {value}".rstrip())
         return "\n".join(lines) + "\n"
+
+
+def _moved(name: Any, old: Path, new: Path) -> Any:
+    """A name like `path/to/file.py:name`, relative to another folder; whatever else it is stays."""
+    place, _, attribute = name.rpartition(":") if isinstance(name, str) else ("", "", "")
+    if not place.endswith(".py") or Path(place).is_absolute():
+        return name
+    file = (old / place).resolve()
+    try:
+        return f"{Path(os.path.relpath(file, new.resolve())).as_posix()}:{attribute}"
+    except ValueError:  # on Windows there is no way from one drive to another
+        return f"{file.as_posix()}:{attribute}"
 
 
 SECTIONS: Mapping[str, type[Any]] = MappingProxyType(

@@ -69,7 +69,7 @@ def _one_of(value: Any, rules: Mapping[str, Any]) -> Any:
     own = rules.get("or_own", False)
     if not allowed or value in allowed or (own and (not isinstance(value, str) or ":" in value)):
         return value
-    known = ", ".join(allowed) + (", or your own as file.py:name" if own else "")
+    known = ", ".join(filter(None, allowed)) + (", or your own as file.py:name" if own else "")
     raise ValueError(f"{value!r} is not allowed{nearest(str(value), allowed)} Known: {known}")
 
 
@@ -104,7 +104,7 @@ def _float(value: Any) -> float:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-_BYTES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 2**10, "mib": 2**20}
+_BYTES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SECONDS = {"": 1, "s": 1, "ms": 1e-3, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1e3, "us": 1e-3}
 _MILLIJOULES = {"": 1, "mj": 1, "j": 1e3, "uj": 1e-3}

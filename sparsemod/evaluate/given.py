@@ -1,14 +1,17 @@
 """What the user brings: the problem, and its data and teacher, loaded once per process."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from sparsemod.config import Config
-from sparsemod.data import Data
+from sparsemod.data import Batch, Collate, Data
 from sparsemod.errors import InputError
 from sparsemod.problem import Problem, load
+from sparsemod.space import Parameters
 
 
 def problem_of(config: Config) -> Problem:
@@ -24,6 +27,30 @@ def data_of(problem: Problem) -> Data:
     """The data of a problem, loaded once per process."""
     assert problem.load_data is not None
     return problem.load_data()
+
+
+def collate_of(problem: Problem, parameters: Parameters, shape: tuple[int, ...]) -> Collate | None:
+    """What joins samples to a batch for the network of some parameters; None if the problem leaves it to us.
+
+    Args:
+        problem: With a `collate`, or without.
+        parameters: Of the network.
+        shape: That it was built for; all batches must be of it.
+    """
+    join = problem.collate
+    if join is None:
+        return None
+
+    def collate(samples: Sequence[Any]) -> Batch:
+        x, y = join(samples, parameters)
+        if tuple(x.shape[1:]) != shape:
+            raise InputError(
+                f"collate makes samples of shape {tuple(x.shape[1:])}, but of the first one to learn from {shape}; "
+                "a network on a microcontroller has one input shape, so cut or pad all to the same"
+            )
+        return x, y
+
+    return collate
 
 
 @functools.lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from sparsemod.evaluate.given import teacher_of
 from sparsemod.metrics import Error
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
 from sparsemod.space import Parameters
-from sparsemod.train import AfterStep, error, train
+from sparsemod.train import AfterStep, network_error, train
 
 
 class GivenUp(Exception):
@@ -74,6 +74,15 @@ class Learning:
         zeros = (target_sparsity(self.parameters), target_pattern(self.parameters)) if self.pruning else (0.0, None)
         self._train(network, self.epochs - before, self._measuring(network, PruningRamp(network, *zeros), before))
 
+    def error(self, network: nn.Module) -> float:
+        """On validation, of the float network as it is now; its training may go on as if nothing had been."""
+        modes = [(part, part.training) for part in network.modules()]
+        network.eval()
+        found = network_error(network, self.data.validation, self.collate, self.measure)
+        for part, mode in modes:
+            part.training = mode
+        return found
+
     def tuning(self, epochs: int) -> Callable[[nn.Module], None] | None:
         """Quantization-aware training at a tenth of the learning rate; None if there are no epochs for it."""
         if epochs == 0:
@@ -93,19 +102,10 @@ class Learning:
             ramp(step, steps)
             for epoch, bar in self.bars.items():
                 if epoch > before and step == round(steps * (epoch - before) / (self.epochs - before)):
-                    self.curve[epoch] = self._error(network)
+                    self.curve[epoch] = self.error(network)
                     self._require_below(bar, epoch)
 
         return after_step
-
-    def _error(self, network: nn.Module) -> float:
-        """Of the float network as it is now; its training goes on as if nothing had been."""
-        modes = [(part, part.training) for part in network.modules()]
-        network.eval()
-        found = error(network, self.data.validation, self.collate, self.measure)
-        for part, mode in modes:
-            part.training = mode
-        return found
 
     def _require_below(self, bar: float, epoch: int) -> None:
         if self.curve[epoch] > bar:

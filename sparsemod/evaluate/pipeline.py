@@ -8,10 +8,9 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +20,9 @@ from sparsemod.compress.remove import remove_channels
 from sparsemod.config import Config
 from sparsemod.cost import cost
 from sparsemod.cost.screen import Screen, channel_share, over_limits
-from sparsemod.data import Batch, Collate, Data, Tokens
+from sparsemod.data import Collate, Data, Tokens
 from sparsemod.errors import Infeasible, InputError
-from sparsemod.evaluate.given import data_of, problem_of
+from sparsemod.evaluate.given import collate_of, data_of, problem_of
 from sparsemod.evaluate.learning import GivenUp, Learning, learner, training_parameters
 from sparsemod.graph import Graph, run
 from sparsemod.graph.trace import reads_tokens
@@ -138,12 +137,13 @@ def _score(
     if weights is not None:
         shape_before = None if parent is None else _input_shape(problem, parent, config)
         inherit(network, weights, before, data.input_shape, shape_before)
-    collate = _collate(problem, candidate, data.input_shape)
+    collate = collate_of(problem, candidate.parameters, data.input_shape)
     rng = torch.Generator().manual_seed(seed)
     learning = Learning(
         learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve, problem.error
     )
     learning.train(network, narrowed=trained_on)
+    float_error = learning.error(network)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
@@ -153,7 +153,7 @@ def _score(
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate, problem.error)
-    score = _checked({"error": wrong, **costs}, problem, config)
+    score = _checked({"error": wrong, **costs, "float_error": float_error}, problem, config)
     misfit = over_limits(costs, screen.limits)
     if misfit:
         raise Infeasible(f"after training: {misfit}")
@@ -192,24 +192,6 @@ def _calibration(data: Data, collate: Collate | None) -> list[Tensor]:
         if len(batches) == _CALIBRATION_BATCHES:
             break
     return batches
-
-
-def _collate(problem: Problem, candidate: Candidate, shape: tuple[int, ...]) -> Collate | None:
-    """The problem's, for one candidate; all its batches must be of the shape that the network was built for."""
-    join = problem.collate
-    if join is None:
-        return None
-
-    def collate(samples: Sequence[Any]) -> Batch:
-        x, y = join(samples, candidate.parameters)
-        if tuple(x.shape[1:]) != shape:
-            raise InputError(
-                f"collate makes samples of shape {tuple(x.shape[1:])}, but of the first one to learn from {shape}; "
-                "a network on a microcontroller has one input shape, so cut or pad all to the same"
-            )
-        return x, y
-
-    return collate
 
 
 def _checked(score: Score, problem: Problem, config: Config) -> Score:

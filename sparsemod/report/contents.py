@@ -7,6 +7,7 @@ from sparsemod.report.networks import networks
 from sparsemod.report.progress import growth, stages
 from sparsemod.report.source import Source
 from sparsemod.report.summary import choices, facts
+from sparsemod.report.test_set import test_set
 from sparsemod.report.trials import reasons, table, title, unit
 from sparsemod.report.validation import Validation
 
@@ -33,7 +34,7 @@ def contents(source: Source, validation: Validation | str, *, quick: bool = Fals
         "growth": curve,
         "stages": stages(study, curve),
         "reasons": reasons(study),
-        "tested": len(source.errors_on_test),
+        "test": test_set(source),
     }
     if quick:
         later = "It is computed when the search has ended."

@@ -11,7 +11,7 @@ from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.graph import Graph
 from sparsemod.report.source import Source
-from sparsemod.report.validation import Validation, confusion
+from sparsemod.report.validation import Validation, mistakes
 from sparsemod.study import Study, Trial, picks
 
 _MOST = 40
@@ -53,6 +53,7 @@ def _page(source: Source, trial: Trial, device: Device, validation: Validation |
         "number": trial.number,
         "ancestry": ancestry(source.study, trial),
         "parameters": dict(trial.candidate.parameters),
+        "curve": learning_curve(source.study, trial),
     }
     if "float_error" in trial.score:
         page["float_error"] = trial.score["float_error"]
@@ -70,7 +71,7 @@ def _page(source: Source, trial: Trial, device: Device, validation: Validation |
     if time.monotonic() > late:
         return page | {"not_run": f"Left out: those of the networks before took {_SECONDS:.0f} s."}
     try:
-        counts = confusion(graph, trial, validation)
+        counts = mistakes(graph, trial, validation)
     except Exception as error:  # the user's data and collate: the rest of the page stands without
         return page | {"not_run": f"The validation data cannot be run through the network: {error}"}
     if validation.problem.error is not None:
@@ -136,10 +137,7 @@ def _held(graph: Graph, makers: Mapping[int, str], value: int) -> str:
 
 def ancestry(study: Study, trial: Trial) -> list[dict[str, Any]]:
     """A network and those whose weights it descends from, the oldest first, with what each changed."""
-    line = [trial]
-    while (parent := line[-1].candidate.parent) is not None:
-        line.append(study[parent])
-    line.reverse()
+    line = _line(study, trial)
     return [
         {
             "number": each.number,
@@ -150,6 +148,38 @@ def ancestry(study: Study, trial: Trial) -> list[dict[str, Any]]:
         }
         for before, each in zip([None, *line], line, strict=False)
     ]
+
+
+def _line(study: Study, trial: Trial) -> list[Trial]:
+    """A network after those that it descends from."""
+    line = [trial]
+    while (parent := line[-1].candidate.parent) is not None:
+        line.append(study[parent])
+    return line[::-1]
+
+
+def learning_curve(study: Study, trial: Trial) -> list[dict[str, Any]]:
+    """Validation errors before quantization while a network and its ancestors were trained, the oldest first.
+
+    Returns:
+        For each of them number, epochs (seen since the oldest began) and errors; what was not measured is left out.
+    """
+    parts = []
+    for each in _line(study, trial):
+        before = study.epochs_seen(each.candidate) - each.candidate.epochs
+        measured = dict(each.curve)
+        if "float_error" in each.score:
+            measured[each.candidate.epochs] = each.score["float_error"]
+        if measured:
+            epochs = sorted(measured)
+            parts.append(
+                {
+                    "number": each.number,
+                    "epochs": [before + epoch for epoch in epochs],
+                    "errors": [round(measured[epoch], 6) for epoch in epochs],
+                }
+            )
+    return parts
 
 
 def _changes(parent: Trial, child: Trial) -> list[str]:

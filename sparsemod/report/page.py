@@ -26,6 +26,7 @@ SCRIPTS = (
     "table.js",
     "layers.js",
     "network.js",
+    "test.js",
     "compare.js",
     "main.js",
 )

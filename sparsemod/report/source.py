@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sparsemod import results
+from sparsemod import results, tested
 from sparsemod.config import find_device
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.study import Study
+from sparsemod.tested import Tested, summaries
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Source:
         settings: Those it began with, by `SECTION.key`; see `results.recorded_settings`.
         problem: As the configuration names it.
         stops: Why its stages ended.
-        errors_on_test: Errors on the test set by number, of networks that were trained again.
+        tests: Measurements on the test set, or on groups that were held out.
     """
 
     name: str
@@ -32,7 +33,18 @@ class Source:
     settings: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     stops: tuple[str, ...] = ()
-    errors_on_test: Mapping[int, float] = field(default_factory=dict)
+    tests: Sequence[Tested] = ()
+
+    @property
+    def errors_on_test(self) -> dict[int, float]:
+        """Mean error on the test set by number, of networks that were trained again."""
+        found = summaries(self.tests)
+        return {each.number: each.error for each in found if each.by == "seeds" and each.error is not None}
+
+    @property
+    def saved_errors_on_test(self) -> dict[int, float]:
+        """Error on the test set by number, of the networks that the search saved."""
+        return {each.number: each.error for each in self.tests if each.seed is None and each.error is not None}
 
     def device(self) -> Device:
         """The device of the study.
@@ -65,7 +77,7 @@ def open_source(folder: Path, study: Study | None = None) -> Source:
         results.recorded_settings(folder),
         _problem(folder),
         tuple(results.stops(folder)),
-        results.errors_on_test(folder),
+        tested.load(folder),
     )
 
 

@@ -32,17 +32,25 @@ def facts(source: Source, data: str) -> list[tuple[str, str]]:
 
 
 def choices(source: Source) -> list[dict[str, Any]]:
-    """The picks: why, number, and figures in words; with the test error where one was measured."""
-    study, tested = source.study, source.errors_on_test
+    """The picks: why, number, and figures in words; with the test error where it was measured."""
+    study = source.study
     return [
         {
             "why": why,
             "number": trial.number,
             "figures": in_words(study, trial),
-            "test": quantity("error", tested[trial.number]) if trial.number in tested else "",
+            "test": _tested(source, trial.number),
         }
         for why, trial in picks(study).items()
     ]
+
+
+def _tested(source: Source, number: int) -> str:
+    """Errors on the test set in words; empty if there are none."""
+    again, saved = source.errors_on_test.get(number), source.saved_errors_on_test.get(number)
+    told = [] if saved is None else [f"{quantity('error', saved)} as it is"]
+    told += [] if again is None else [f"{quantity('error', again)} in the mean after it was trained again"]
+    return ", ".join(told)
 
 
 def in_words(study: Study, trial: Trial) -> str:

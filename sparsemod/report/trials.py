@@ -13,13 +13,17 @@ from sparsemod.study import Study, Trial
 
 _TITLES: Mapping[str, str] = {
     "error": "validation error",
+    "float_error": "validation error before quantization",
+    "saved_test_error": "test error",
+    "test_error": "mean test error, trained again",
     "model_size": "model size",
     "working_memory": "working memory",
     "macs": "MACs",
     "params": "parameters",
     "nnz": "non-zero parameters",
 }
-_UNITS: Mapping[str, str] = {**UNITS, "error": "share", "test_error": "share", "seconds": "s"}
+_ERRORS = ("error", "float_error", "saved_test_error", "test_error")
+_UNITS: Mapping[str, str] = {**UNITS, **dict.fromkeys(_ERRORS, "share"), "seconds": "s"}
 
 
 def title(name: str) -> str:
@@ -54,9 +58,10 @@ def table(source: Source) -> dict[str, Any]:
         limit = {"limit": study.limits[name]} if name in study.limits else {}
         columns.append(_column(name, "figure", objective=name in study.objectives, **limit))
         values[name] = [_number(trial.score.get(name)) for trial in trials]
-    if source.errors_on_test:
-        columns.append(_column("test_error", "figure"))
-        values["test_error"] = [_number(source.errors_on_test.get(trial.number)) for trial in trials]
+    for name, found in (("saved_test_error", source.saved_errors_on_test), ("test_error", source.errors_on_test)):
+        if found:
+            columns.append(_column(name, "figure"))
+            values[name] = [_number(found.get(trial.number)) for trial in trials]
     for name in parameters(trials):
         columns.append(_column(name, "parameter", title=name, log=is_logarithmic(source.settings, name)))
         values[name] = [_value(trial.candidate.parameters.get(name)) for trial in trials]

@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from sparsemod import config as configuration
-from sparsemod.data import Data, Tokens
+from sparsemod.data import Data
 from sparsemod.errors import InputError
-from sparsemod.evaluate import data_of
-from sparsemod.graph import Graph, run
-from sparsemod.problem import Problem, load
+from sparsemod.evaluate import collate_of, confusion, data_of, problem_of
+from sparsemod.graph import Graph
+from sparsemod.problem import Problem
+from sparsemod.results import configuration_of
 from sparsemod.study import Trial
-
-_BATCH = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +39,14 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
     """The problem and the data of a study.
 
     Args:
-        folder: Of the study; the copy of its configuration names the problem, relative to the current folder.
-        config: The configuration itself, if the current folder is not the one that its paths start from.
+        folder: Of the study; the copy of its configuration names the problem.
+        config: Another configuration that does, such as the original if the study was moved.
 
     Raises:
         InputError: They cannot be loaded, and why.
     """
-    settings = configuration.read(config or folder / "config.cfg")
-    problem = settings.problem.problem
-    if isinstance(problem, str):
-        problem = load(problem, config.parent if config else None)
+    settings = configuration_of(folder, config)
+    problem = problem_of(settings)
     if problem.load_data is None:
         raise InputError("the problem has no data of its own")
     try:
@@ -62,21 +55,10 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
         raise InputError(f"load_data raised {type(error).__name__}: {error}") from error
 
 
-def confusion(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
+def mistakes(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
     """How often each class (row) was taken for which (column) by the integer network, (K, K)."""
-    join = validation.problem.collate
-    data = validation.data.seen_by(trial.candidate.parameters, join, validation.splitter, graph.frontend)
-    reads_tokens = any(operator.kind == "embedding" for operator in graph.operators)
-    split = Tokens(data.validation) if reads_tokens else data.validation
-    classes = data.num_classes
-    counts = torch.zeros(classes * classes, dtype=torch.int64)
-
-    def collate(samples: Any) -> Any:
-        assert join is not None
-        return join(samples, trial.candidate.parameters)
-
-    for x, y in split.batches(_BATCH, None, None if join is None else collate):
-        pairs = y.long() * classes + run(graph, x).argmax(1)
-        counts += torch.bincount(pairs, minlength=classes * classes)
-    found: list[list[int]] = counts.reshape(classes, classes).tolist()
-    return found
+    problem, parameters = validation.problem, trial.candidate.parameters
+    data = validation.data.seen_by(parameters, problem.collate, validation.splitter, graph.frontend)
+    collate = collate_of(problem, parameters, data.input_shape)
+    counts: list[list[int]] = confusion(graph, data.validation, data.num_classes, collate).tolist()
+    return counts

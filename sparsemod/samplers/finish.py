@@ -34,7 +34,7 @@ class Finish:
         return sum(trial.seconds / trial.candidate.epochs * epochs for trial, epochs in self._lacking(study))
 
     def _lacking(self, study: Study) -> list[tuple[Trial, int]]:
-        front, begun = study.pareto_front(), [each for each in study.candidates if each.origin == self.name]
+        front, begun = study.pareto_front(), study.proposed(self.name)
         most = max((study.epochs_seen(each) for each in (*begun, *(trial.candidate for trial in front))), default=0)
         epochs, tried = most if self._epochs is None else self._epochs, {candidate.parent for candidate in begun}
         lacking = [(trial, epochs - study.epochs_seen(trial.candidate)) for trial in front if trial.number not in tried]

@@ -123,6 +123,41 @@ def test_ini_shows_sections_in_order_and_empty_values_bare(write: Write) -> None
     assert "model_size =" in lines
 
 
+# --- the same from another folder -------------------------------------------------------------------------------------
+
+
+def test_files_are_found_from_another_folder(tmp_path: Path) -> None:
+    for folder in ("mine", "results/digits"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "mine" / "config.cfg").write_text(
+        "[PROBLEM]\nproblem = parts/nets.py:problem\n[DEVICE]\ndevice = board.py:board\ncost = package.cost:cost\n"
+        "[TRAIN]\nsampler1 = own.py:Own\n"
+    )
+    (tmp_path / "mine" / "board.py").write_text(BOARD)
+    config = read(tmp_path / "mine" / "config.cfg")
+    moved = config.seen_from(tmp_path / "results" / "digits")
+    assert moved.problem.problem == "../../mine/parts/nets.py:problem"
+    assert moved.train.sampler1 == "../../mine/own.py:Own"
+    assert (moved.train.sampler2, moved.device.cost) == ("bayes", "package.cost:cost")
+    assert (moved.target().name, moved.folder) == ("board", tmp_path / "results" / "digits")
+    (moved.folder / "config.cfg").write_text(moved.to_ini())
+    assert read(moved.folder / "config.cfg") == moved
+
+
+def test_what_is_no_relative_path_stays(tmp_path: Path) -> None:
+    config = from_keywords(problem="/there/nets.py:problem", device=DEVICES["rp2040"])
+    assert config.seen_from(tmp_path) == dataclasses.replace(config, folder=tmp_path)
+
+
+def test_folder_behind_a_link_is_as_far_away_as_it_really_is(tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    (tmp_path / "board.py").write_text(BOARD)
+    config = dataclasses.replace(from_keywords(device="board.py:board"), folder=tmp_path)
+    moved = config.seen_from(tmp_path / "link")
+    assert (moved.device.device, moved.target().name) == ("../../board.py:board", "board")
+
+
 positive = st.floats(0, exclude_min=True, allow_infinity=False)
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C",), exclude_characters="#;"), max_size=20)
 

@@ -46,11 +46,13 @@ TRAIN debug false
 TEST name study
 TEST root results
 TEST arm -1
-TEST epochs 20
+TEST seeds 3
+TEST epochs
+TEST folds none
 TEST objectives error, model_size, working_memory, latency
-TEST quant_scheme post
-TEST pruning true
-TEST splitter false
+TEST quant_scheme
+TEST pruning
+TEST splitter
 PROBLEM problem
 DEVICE device arduino-uno
 DEVICE model_size
@@ -60,8 +62,12 @@ DEVICE energy
 DEVICE cost
 RUN executor serial
 RUN workers 0
-RUN gpus_per_candidate 0
 RUN address
+RUN cpus_per_candidate 1
+RUN gpus_per_candidate 0
+RUN memory_per_candidate
+RUN retries 2
+RUN runtime_env
 """
 
 
@@ -239,7 +245,7 @@ def test_keyword_of_several_sections_means_the_one_of_train() -> None:
         "mine",
         "study",
         False,
-        True,
+        None,
     )
 
 
@@ -284,7 +290,7 @@ def test_quantities_that_are_not_understood_are_named_together() -> None:
         quantities(model_size="big", latency="20 min", error="nan", working_memory="1KB")
     assert str(caught.value).splitlines() == [
         "the command line has 3 mistakes",
-        "  --max-model-size: 'big' is not like 2 KB; units: b, kb, mb, kib, mib",
+        "  --max-model-size: 'big' is not like 2 KB; units: b, kb, mb, gb, kib, mib, gib",
         "  --max-latency: '20 min' is not like 20 ms; units: ms, s, us",
         "  --max-error: 'nan' is not a finite number",
     ]

@@ -94,7 +94,7 @@ def test_loss_gets_targets_in_the_shape_of_the_outputs() -> None:
 def test_error_that_is_not_finite_fails_with_the_figure() -> None:
     problem = replace(regression, error=lambda outputs, y, x: float("nan"))
     trial = evaluate(Candidate(0, UNITS, 1, "test"), configured(problem)).trial
-    assert trial.status == "failed" and "the score is not finite: {'error': nan}" in trial.reason
+    assert trial.status == "failed" and "the score is not finite: {'error': nan" in trial.reason
 
 
 def test_teacher_and_own_loss_do_not_go_together() -> None:

@@ -43,7 +43,9 @@ def test_complete_trial_has_all_figures() -> None:
     outcome = evaluate(candidate(), config)
     trial = outcome.trial
     assert (trial.status, trial.reason, trial.candidate) == ("complete", "", candidate())
-    assert list(trial.score) == ["error", "model_size", "working_memory", "latency", "macs", "params", "nnz"]
+    assert list(trial.score) == [
+        *("error", "model_size", "working_memory", "latency", "macs", "params", "nnz", "float_error"),
+    ]
     assert trial.score["macs"] == 36 * 4 * 9 + 36 * 3  # 1404
     assert trial.score["latency"] == pytest.approx(1.0)  # ms, at 1,404,000 operations per second
     assert trial.score["params"] == WEIGHTS + BIASES
@@ -51,6 +53,12 @@ def test_complete_trial_has_all_figures() -> None:
     assert 0 <= trial.score["error"] <= 1
     assert trial.seconds > 0
     assert all(type(value) is float for value in trial.score.values())
+
+
+def test_float_error_is_that_before_quantization() -> None:
+    """A network that is not quantized loses nothing by it."""
+    score = evaluate(candidate(epochs=1), configured(quant_scheme="none")).trial.score
+    assert 0 < score["float_error"] == score["error"]
 
 
 def test_energy_is_scored_where_the_power_is_known() -> None:
@@ -80,7 +88,7 @@ def test_network_that_is_sent_back_is_the_one_that_was_scored() -> None:
     assert outcome.graph is not None
     assert error(functools.partial(run, outcome.graph), DATA.validation) == outcome.trial.score["error"]
     costs = measure(outcome.graph, config)
-    assert costs == {name: value for name, value in outcome.trial.score.items() if name != "error"}
+    assert costs == {name: value for name, value in outcome.trial.score.items() if not name.endswith("error")}
 
 
 def test_training_learns() -> None:

@@ -1,10 +1,12 @@
 """A search that is interrupted, killed or out of disk goes on as if it had not been."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -213,3 +215,15 @@ def test_full_disk_loses_nothing_and_the_search_resumes(tmp_path: Path) -> None:
     searched(tmp_path / "full", **budget)
     searched(tmp_path / "empty", **budget)
     assert front(tmp_path / "full") == front(tmp_path / "empty")
+
+
+def test_clock_that_is_set_changes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour forth at every look, and once all the way back."""
+    hours = itertools.chain(range(0, 36_000, 3_600), itertools.repeat(0))
+    monkeypatch.setattr(time, "time", lambda: float(next(hours)))
+    study = searched(tmp_path, time_limit="30 min")
+    elapsed = [trial.elapsed for trial in study.trials]
+    assert len(study.trials) == 11
+    assert elapsed == sorted(elapsed)
+    assert 0 <= elapsed[0] <= elapsed[-1] < 100
+    assert all(0 <= trial.seconds < 100 for trial in study.trials)

@@ -9,6 +9,7 @@ from problems.browser import CHROMIUM, Tab, browser
 
 from sparsemod.report import Source, load_validation, write
 from sparsemod.study import Candidate, Study, Trial
+from sparsemod.tested import Tested
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,8 +19,8 @@ pytestmark = [
 NASTY = '<img src="x" onerror="window.harmed = true">'
 DRAWN = "[...document.querySelectorAll('.plot')].filter((plot) => plot.data && plot.data.length).map((plot) => plot.id)"
 OF_ONE = [
-    *("front-plot", "parallel-plot", "importance-plot", "growth-trials", "growth-time", "memory-plot", "bytes-plot"),
-    "confusion-plot",
+    *("front-plot", "parallel-plot", "importance-plot", "growth-trials", "growth-time", "curve-plot", "memory-plot"),
+    *("bytes-plot", "confusion-plot"),
 ]
 ROWS = "document.querySelectorAll('#table tbody tr').length"
 
@@ -40,7 +41,14 @@ def made(trained: Source) -> Source:
         score = {"error": 0.9 - number / 50, "model_size": 100.0 * number, "working_memory": 900.0, "latency": 1.0}
         study.add(Trial(Candidate(number, parameters, 5, "bayes"), "complete", score, elapsed=10.0 + number))
     study.add(Trial(Candidate(35, {}, 5, "bayes"), "failed", reason=f"ValueError: {NASTY}", elapsed=50.0))
-    return replace(trained, name=NASTY, study=study, errors_on_test={0: 0.4})
+    best = study.pareto_front()[0].number
+    tests = [
+        Tested(best, None, None, 5, error=0.25, recalls=(0.5, 1.0, 0.75)),
+        Tested(best, 1, None, 5, error=0.25, recalls=(0.75, 1.0, 0.5)),
+        Tested(best, 2, None, 5, error=0.75, recalls=(0.25, 0.0, 0.5)),
+        Tested(30, None, None, 5, error=0.5, recalls=(0.5, 0.5, 0.5)),
+    ]
+    return replace(trained, name=NASTY, study=study, tests=tests)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +95,41 @@ def test_every_plot_names_its_axes_with_units(tab: Tab, page: Path) -> None:
     titles = "['x', 'y'].map((axis) => document.getElementById('front-plot')._fullLayout[axis + 'axis'].title.text)"
     assert tab.run(titles) == ["model size (bytes)", "validation error (share)"]
     assert "validation errors" in tab.run("document.getElementById('kind-of-error').textContent")
-    assert "Test errors of 1 networks" in tab.run("document.getElementById('kind-of-error').textContent")
+    assert "2 networks were measured on the test" in tab.run("document.getElementById('kind-of-error').textContent")
+
+
+def test_figures_on_the_test_set_are_told_apart_from_those_of_the_search(tab: Tab, page: Path) -> None:
+    opened(tab, page)
+    rows = "[...document.querySelectorAll('#test-table tbody tr')]"
+    cells = f"{rows}.map((row) => [...row.cells].map((cell) => cell.innerText))"
+    first, second = tab.run(cells)
+    assert first[1:4] == ["75.00", "50.00 ± 35.36", "2 seeds"]
+    assert first[5:] == ["50.00 (class 0)", "50.00", "50.00", "50.00"]
+    assert second[1:4] == ["50.00", "", "no"]
+    titles = tab.run("[...document.querySelectorAll('#test-table th')].map((cell) => cell.innerText)")
+    assert all("test" in title or "validation" in title or title in ("network", "trained again") for title in titles)
+    told = tab.run("document.querySelector('#network-page p').textContent")
+    assert "Test accuracy of the integer network: 75.00 %" in told
+    assert "Mean test accuracy after it was trained again: 50.00 %" in told
+    assert "Validation accuracy before quantization" in told
+
+
+def test_learning_curve_has_axes_with_units(tab: Tab, page: Path) -> None:
+    opened(tab, page)
+    titles = "['x', 'y'].map((axis) => document.getElementById('curve-plot')._fullLayout[axis + 'axis'].title.text)"
+    assert tab.run(titles) == ["epochs, those of its ancestors counted", "validation error (share)"]
+
+
+def test_caption_of_the_lines_says_which_completed_trials_have_none(tab: Tab, made: Source, tmp_path: Path) -> None:
+    study, path = made.study.copy(), tmp_path / "report.html"
+    parent = study.pareto_front()[0]
+    child = Candidate(36, parent.candidate.parameters, 5, "finish", parent.number)
+    study.add(Trial(child, "complete", dict(parent.score)))
+    write([replace(made, study=study)], ["none"], path)
+    opened(tab, path)
+    count = len(study.completed())
+    expected = f"{count - 1} lines; 1 other completed trials were trained on later and have no line of their own."
+    assert expected in tab.run("document.getElementById('parallel-note').textContent")
 
 
 def test_brush_along_an_axis_filters_the_table(tab: Tab, page: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from sparsemod.metrics import balanced_error, mean_squared_error
 from sparsemod.report import Source, load_validation
-from sparsemod.report.networks import ancestry, memory_map, networks
+from sparsemod.report.networks import ancestry, learning_curve, memory_map, networks
 from sparsemod.report.validation import Validation
 from sparsemod.study import Candidate, Study, Trial
 
@@ -117,3 +117,21 @@ def test_network_of_an_error_of_its_own_has_confusion_that_is_not_held_against_i
     page = networks(trained, replace(validation, problem=replace(validation.problem, error=balanced_error)))["pages"][0]
     assert sum(map(sum, page["confusion"])) == len(validation.data.validation)
     assert page["own_error"] == "balanced_error" and "measured_error" not in page
+
+
+def test_learning_curve_goes_on_where_that_of_the_ancestor_ended() -> None:
+    study = Study(("error",))
+    study.add(
+        Trial(Candidate(0, {}, 10, "sobol"), "complete", {"error": 0.4, "float_error": 0.35}, curve={1: 0.8, 6: 0.5})
+    )
+    study.add(Trial(Candidate(1, {"a": 1}, 5, "morph", 0), "complete", {"error": 0.3}, curve={3: 0.32}))
+    study.add(Trial(Candidate(2, {"a": 1}, 5, "finish", 1), "complete", {"error": 0.2, "float_error": 0.2}))
+    assert learning_curve(study, study[2]) == [
+        {"number": 0, "epochs": [1, 6, 10], "errors": [0.8, 0.5, 0.35]},
+        {"number": 1, "epochs": [13], "errors": [0.32]},
+        {"number": 2, "epochs": [20], "errors": [0.2]},
+    ]
+
+
+def test_networks_of_which_nothing_was_measured_in_training_have_no_curve(source: Source) -> None:
+    assert [page["curve"] for page in networks(source, None)["pages"]] == [[], []]

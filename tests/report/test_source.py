@@ -4,19 +4,23 @@ from pathlib import Path
 import pytest
 from problems.searches import searched
 
+from sparsemod import tested
 from sparsemod.errors import InputError
 from sparsemod.report import Source, open_sources
+from sparsemod.tested import Tested
 
 
 def test_study_is_opened_with_what_its_folder_says(tmp_path: Path) -> None:
     searched(tmp_path, r1=2, r2=0, r3=0)
-    (tmp_path / "study" / "test.csv").write_text("number,test_error\n1,0.25\n")
+    tests = [Tested(1, None, None, 5, error=0.5), Tested(1, 1, None, 5, error=0.25), Tested(1, 1, 0, 5, error=0.75)]
+    tested.write(tests, tmp_path / "study")
     (source,) = open_sources([tmp_path / "study"])
     assert (source.name, len(source.study)) == ("study", 2)
     assert source.problem.endswith("synthetic.py:problem")
     assert source.device().name == "microbit-v2"
     assert source.stops[0] == "quasi-random: all rounds done"
-    assert source.errors_on_test == {1: 0.25}
+    assert source.errors_on_test == {1: 0.25}  # not that of a group, whose networks are others
+    assert source.saved_errors_on_test == {1: 0.5}
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from sparsemod.report import Source
 from sparsemod.report.summary import choices, duration, facts
 from sparsemod.study import Study
+from sparsemod.tested import Tested
 
 
 def test_facts_name_data_device_limits_and_budget(source: Source) -> None:
@@ -36,8 +37,14 @@ def test_choices_are_told_with_units(source: Source) -> None:
 
 
 def test_choices_have_their_test_error_beside_if_there_is_one(source: Source) -> None:
-    assert [choice["test"] for choice in choices(replace(source, errors_on_test={1: 0.35}))] == ["0.35"] * 3
-    assert [choice["test"] for choice in choices(replace(source, errors_on_test={0: 0.35}))] == [""] * 3
+    saved, again = Tested(1, None, None, 5, error=0.35), Tested(1, 1, None, 5, error=0.25)
+    told = [choices(replace(source, tests=tests))[0]["test"] for tests in ([saved], [again], [saved, again])]
+    assert told == [
+        "0.35 as it is",
+        "0.25 in the mean after it was trained again",
+        "0.35 as it is, 0.25 in the mean after it was trained again",
+    ]
+    assert choices(replace(source, tests=[replace(saved, number=0)]))[0]["test"] == ""
 
 
 @pytest.mark.parametrize(

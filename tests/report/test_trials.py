@@ -5,6 +5,7 @@ from problems.records import candidate
 from sparsemod.report import Source
 from sparsemod.report.trials import reasons, table
 from sparsemod.study import Candidate, Study, Trial
+from sparsemod.tested import Tested
 
 
 def test_every_trial_has_a_value_or_none_in_every_column(source: Source) -> None:
@@ -34,8 +35,11 @@ def test_scale_of_a_parameter_is_that_of_its_space(source: Source) -> None:
 
 
 def test_test_errors_stand_beside_under_their_own_name(source: Source) -> None:
-    found = table(replace(source, errors_on_test={1: 0.35}))
+    found = table(replace(source, tests=[Tested(1, 1, None, 5, error=0.35), Tested(0, None, None, 5, error=0.45)]))
     assert found["values"]["test_error"] == [None, 0.35, None, None, None, None]
+    assert found["values"]["saved_test_error"] == [0.45, None, None, None, None, None]
+    titles = {column["name"]: column["title"] for column in found["columns"]}
+    assert (titles["saved_test_error"], titles["test_error"]) == ("test error", "mean test error, trained again")
     assert "test_error" not in table(source)["values"]
 
 

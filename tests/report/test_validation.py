@@ -1,8 +1,11 @@
+import shutil
 from pathlib import Path
 
 import pytest
 from problems.searches import TINY, searched
 
+from sparsemod import search
+from sparsemod.config import read
 from sparsemod.errors import InputError
 from sparsemod.report import load_validation
 
@@ -26,10 +29,23 @@ def test_problem_is_found_relative_to_its_configuration(tmp_path: Path, networks
     config = tmp_path / "mine" / "config.cfg"
     config.write_text(f"[PROBLEM]\nproblem = mine.py:{attribute}\n")
     assert load_validation(networks_folder, config).data.num_classes == 3
-    (tmp_path / "study").mkdir()
+    shutil.copytree(networks_folder, tmp_path / "study")
     (tmp_path / "study" / "config.cfg").write_text(config.read_text())
     with pytest.raises(InputError, match=r"mine\.py does not exist"):
         load_validation(tmp_path / "study")
+
+
+def test_problem_is_found_through_the_copy_in_the_study_wherever_the_search_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, attribute = TINY.rpartition(":")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.py").write_text(Path(name).read_text())
+    (tmp_path / "mine" / "config.cfg").write_text(f"[PROBLEM]\nproblem = mine.py:{attribute}\n")
+    monkeypatch.chdir(tmp_path)
+    search(read("mine/config.cfg", ["TRAIN.r1=1", "TRAIN.r2=0", "TRAIN.r3=0", "DEVICE.device=rp2040"]))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_validation(tmp_path / "results" / "study").data.num_classes == 3
 
 
 def test_data_that_cannot_be_read_says_why(tmp_path: Path) -> None:

@@ -47,6 +47,15 @@ def test_half_a_line_is_not_read_while_the_search_is_still_writing_it(folder: Pa
     assert tuple(load(folder).trials) == TRIALS
 
 
+def test_damaged_line_is_named_even_far_down_the_record(folder: Path) -> None:
+    path = folder / "trials.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    for damaged in (b'{"number": 0}, {"number": 1}\n', b"{\n", b"]\n"):
+        path.write_bytes(b"".join([*lines, lines[0] * 1_200, damaged, *lines]))
+        with pytest.raises(InputError, match=r"trials\.jsonl, line 1207 is damaged"):
+            load(folder)
+
+
 def test_record_that_was_cut_to_nothing_is_a_study_without_trials(folder: Path) -> None:
     (folder / "trials.jsonl").unlink()
     record = opened(folder)

@@ -9,7 +9,7 @@ import pytest
 from problems.records import HEADER, TRIALS, assert_same, candidate, complete, configured, opened
 
 import sparsemod
-from sparsemod.results import errors_on_test, load, stops
+from sparsemod.results import load, stops
 from sparsemod.study import Trial
 
 
@@ -150,7 +150,12 @@ def test_front_as_json_says_what_it_is_judged_by(folder: Path) -> None:
     }
 
 
-def test_test_errors_are_read_as_written_and_averaged_over_repetitions(folder: Path) -> None:
-    assert errors_on_test(folder) == {}
-    (folder / "test.csv").write_text("number,origin,test_error\n1,test,0.25\n4,test,\n1,test,0.75\n0,test,0.5\n")
-    assert errors_on_test(folder) == {1: 0.5, 0: 0.5}
+def test_second_result_of_a_candidate_is_not_recorded(folder: Path) -> None:
+    """It came late, after a retry, or twice."""
+    before = (folder / "trials.jsonl").read_bytes()
+    record = opened(folder)
+    record.add(replace(TRIALS[2], status="complete", score={"error": 0.01, "model_size": 1.0}, reason=""))
+    record.close()
+    assert (folder / "trials.jsonl").read_bytes() == before
+    assert record.study[2].status == "failed"
+    assert len(record.study) == 6

@@ -34,11 +34,13 @@ function drawSummary() {
     : "This study has no trials yet.";
   show("picks", ...(of.picks.length ? of.picks.map(card) : [note(none)]));
   show("facts", ...of.facts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
-  const tested = `Test errors of ${of.tested} networks, trained again and measured once, stand beside them, labelled.`;
+  const tested = new Set(of.test.map((row) => row.number)).size;
   byId("kind-of-error").textContent = [
-    "All errors are validation errors: shares of wrong answers on the samples by which the search chose.",
-    "They flatter what was chosen.",
-    of.tested ? tested : "No network has been measured on the test set yet.",
+    "All errors are validation errors, unless they are called test errors: shares of wrong answers on the samples by",
+    "which the search chose. They flatter what was chosen.",
+    tested
+      ? `${tested} ${tested === 1 ? "network was" : "networks were"} measured on the test set, too.`
+      : "No network has been measured on the test set yet.",
   ].join(" ");
 }
 
@@ -48,7 +50,7 @@ function card(pick) {
     { type: "button", class: "link", onclick: () => openNetwork(pick.number) },
     pick.number,
   );
-  const tested = pick.test ? `; test error ${pick.test}, after it was trained again` : "";
+  const tested = pick.test ? `; test error ${pick.test}` : "";
   const text = element("p", {}, "network ", open, `: ${pick.figures}${tested}`);
   return element("div", { class: "card" }, element("h3", {}, pick.why), text);
 }
@@ -56,6 +58,7 @@ function card(pick) {
 function drawStudy() {
   everything = false;
   drawSummary();
+  drawTest();
   drawGrowth();
   drawFront();
   drawParallel();

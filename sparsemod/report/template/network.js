@@ -46,6 +46,7 @@ function drawNetwork() {
     ...(found.left_out ? [note(rest)] : []),
     element("h3", {}, "Ancestry"),
     element("div", { class: "scroll" }, ancestryTable(page)),
+    ...curveParts(page),
     ...(page.missing ? [note(page.missing)] : layerParts(page)),
     ...confusionParts(page),
     element("h3", {}, "Parameters"),
@@ -55,6 +56,7 @@ function drawNetwork() {
     drawMemory(page);
     drawBytes(page);
   }
+  if (page.curve.length) drawCurve(page, row);
   if (page.confusion) drawConfusion(page);
 }
 
@@ -62,26 +64,30 @@ const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 function accuracyText(page, row) {
   const wrong = values("error")?.[row] ?? null;
-  const tested = values("test_error")?.[row] ?? null;
+  const [saved, tested] = ["saved_test_error", "test_error"].map((name) => values(name)?.[row] ?? null);
   if (wrong === null) return "";
-  if (page.own_error) return ownErrorText(page, wrong, tested);
+  if (page.own_error) return ownErrorText(page, wrong, saved, tested);
   const parts = [`Validation accuracy of the integer network: ${percent(1 - wrong)}.`];
   if (page.float_error === undefined) parts.push("Accuracy before quantization was not recorded.");
-  else parts.push(`Before quantization: ${percent(1 - page.float_error)}.`);
-  if (tested !== null) parts.push(`Test accuracy, after it was trained again: ${percent(1 - tested)}.`);
+  else parts.push(`Validation accuracy before quantization: ${percent(1 - page.float_error)}.`);
+  if (saved !== null) parts.push(`Test accuracy of the integer network: ${percent(1 - saved)}.`);
+  if (tested !== null) parts.push(`Mean test accuracy after it was trained again: ${percent(1 - tested)}.`);
   return parts.join(" ");
 }
 
-function ownErrorText(page, wrong, tested) {
+function ownErrorText(page, wrong, saved, tested) {
   const parts = [`Validation error (${page.own_error}) of the integer network: ${number(wrong)}.`];
-  if (page.float_error !== undefined) parts.push(`Before quantization: ${number(page.float_error)}.`);
-  if (tested !== null) parts.push(`Test error, after it was trained again: ${number(tested)}.`);
+  if (page.float_error !== undefined) parts.push(`Validation error before quantization: ${number(page.float_error)}.`);
+  if (saved !== null) parts.push(`Test error of the integer network: ${number(saved)}.`);
+  if (tested !== null) parts.push(`Mean test error after it was trained again: ${number(tested)}.`);
   return parts.join(" ");
 }
+
+const ERRORS = ["error", "float_error", "saved_test_error", "test_error"];
 
 function costsText(row) {
   return figures()
-    .filter((each) => !["error", "test_error"].includes(each.name) && values(each.name)[row] !== null)
+    .filter((each) => !ERRORS.includes(each.name) && values(each.name)[row] !== null)
     .map((each) => `${each.title} ${quantity(values(each.name)[row], each)}`)
     .join(", ");
 }
@@ -97,6 +103,57 @@ function ancestryTable(page) {
   ]);
   const numeric = [0, 2, ...own.map((_, i) => i + 3)];
   return plainTable(["trial", "stage", "epochs", ...own.map(axisTitle), "changed"], rows, numeric);
+}
+
+function curveParts(page) {
+  if (!page.curve.length) return [];
+  const parts = ["Validation error before quantization, as far as it was measured while the network was trained."];
+  if (page.curve.length > 1) parts.push("Each line is one training; it starts from the weights of the one before.");
+  parts.push("The cross is the error of the integer network.");
+  return [
+    element("h3", {}, "Learning curve"),
+    note(parts.join(" ")),
+    element("div", { class: "plot", id: "curve-plot" }),
+  ];
+}
+
+function drawCurve(page, row) {
+  const traces = page.curve.map((part, place) => ({
+    type: "scatter",
+    mode: "lines+markers",
+    name: `trial ${part.number}`,
+    x: part.epochs,
+    y: part.errors,
+    hovertemplate: `trial ${part.number}: %{y:.4g} after %{x} epochs<extra></extra>`,
+    line: { color: PALETTE[place % PALETTE.length], width: 2 },
+    marker: { symbol: SYMBOLS[place % SYMBOLS.length], size: 7 },
+    showlegend: page.curve.length > 1,
+  }));
+  const joined = {
+    type: "scatter",
+    mode: "lines",
+    hoverinfo: "skip",
+    showlegend: false,
+    x: page.curve.flatMap((part) => part.epochs),
+    y: page.curve.flatMap((part) => part.errors),
+    line: { color: colour("--faint"), width: 1, dash: "dot" },
+  };
+  const seen = page.ancestry.reduce((sum, each) => sum + each.epochs, 0);
+  const wrong = values("error")?.[row] ?? null;
+  const scored = {
+    type: "scatter",
+    mode: "markers",
+    x: [seen],
+    y: [wrong],
+    hovertemplate: "integer network: %{y:.4g}<extra></extra>",
+    marker: { symbol: "x-thin", size: 11, line: { width: 2, color: colour("--text") } },
+    showlegend: false,
+  };
+  byId("curve-plot").style.height = "300px";
+  draw("curve-plot", [joined, ...traces, ...(wrong === null ? [] : [scored])], {
+    xaxis: { title: { text: "epochs, those of its ancestors counted" }, rangemode: "tozero" },
+    yaxis: { title: { text: "validation error (share)" }, rangemode: "tozero" },
+  });
 }
 
 function confusionParts(page) {

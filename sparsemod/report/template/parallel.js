@@ -139,9 +139,17 @@ function brushNote(count) {
   const first = study().objectives[0];
   show(
     "parallel-note",
-    brushed ? `${brushed.size} of ${count} completed trials pass through all brushes. ` : `${count} completed trials. `,
+    brushed ? `${brushed.size} of ${count} lines pass through all brushes. ` : countNote(count),
     `Lines stand out the more, the smaller the ${first.title} is. "none" is where a parameter is not active.`,
   );
+}
+
+// The summary counts all completed trials: those that were trained on, too.
+function countNote(count) {
+  const trainedOn = values("status").filter((each) => each === "trained on").length;
+  return trainedOn
+    ? `${count} lines; ${trainedOn} other completed trials were trained on later and have no line of their own. `
+    : `${count} completed trials. `;
 }
 
 function parallelControls(names) {

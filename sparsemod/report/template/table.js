@@ -128,7 +128,6 @@ function drawTable() {
 
 function cell(each, row) {
   const value = values(each.name)[row];
-  if (each.name === "number" && study().networks.pages.some((page) => page.number === value))
-    return element("button", { type: "button", class: "link", onclick: () => openNetwork(value) }, value);
-  return each.name === "number" || each.name === "parent" ? String(value ?? "") : number(value, each.unit);
+  if (each.name === "number") return networkLink(value);
+  return each.name === "parent" ? String(value ?? "") : number(value, each.unit);
 }

@@ -21,8 +21,9 @@ from sparsemod.evaluate import Outcome, evaluate
 from sparsemod.execute import SerialExecutor, abandon, open_executor, process_pool, workers
 from sparsemod.problem import load
 from sparsemod.study import Candidate
+from sparsemod.testing import check_executor
 
-TINY = f"{Path(__file__).parent / 'problems' / 'tiny.py'}:problem"
+TINY = f"{Path(__file__).parents[1] / 'problems' / 'tiny.py'}:problem"
 
 
 def fail(value: int) -> None:
@@ -36,6 +37,13 @@ def die() -> None:
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def take(size: float) -> None:
+    """Takes so many bytes until it is ended."""
+    taken = bytearray(int(size))
+    time.sleep(60)
+    del taken
 
 
 def process_after(seconds: float) -> int:
@@ -72,6 +80,10 @@ def pool() -> Iterator[Executor]:
     pool = process_pool(2)
     yield pool
     abandon(pool)
+
+
+def test_executor_passes_the_contract_check(executor: Executor) -> None:
+    assert check_executor(executor) == []
 
 
 def test_results_come_back_to_their_calls(executor: Executor) -> None:
@@ -245,20 +257,9 @@ if __name__ == "__main__":
     assert ends_within(worker, 10)
 
 
-# --- Ray -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.ray
-def test_ray_survives_a_worker_that_is_killed() -> None:
-    with open_executor(from_keywords(executor="ray", workers=1)) as executor:
-        error = executor.submit(die).exception(timeout=300)
-        assert error is not None
-        assert "worker died" in str(error).lower() or "crashed" in str(error).lower()
-        assert executor.submit(math.factorial, 3).result(timeout=60) == 6
-
-
-@pytest.mark.ray
-def test_ray_refuses_to_search_without_the_cluster_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(InputError, match="there is no Ray cluster at \\[RUN\\] address 'auto'"):
-        open_executor(from_keywords(executor="ray", address="auto"))
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+def test_worker_that_takes_too_much_memory_ends() -> None:
+    with process_pool(1, memory=1e9) as pool:
+        assert pool.submit(nap, 0.2).result(timeout=60) == 0.2
+        with pytest.raises(BrokenProcessPool):
+            pool.submit(take, 1e9).result(timeout=60)
