@@ -65,6 +65,9 @@ def test_network_learns_from_features_and_is_scored_at_the_costs_that_were_known
     split = data_of(problem).validation
     wrong = (run(found.graph, front(split.x).float() / 32).argmax(1) != split.y).float().mean()
     assert float(wrong) == pytest.approx(found.trial.score["error"])
+    test = data_of(problem).test
+    right = run(found.graph, front(test.x).float() / 32).argmax(1) == test.y
+    assert measure_saved(found.trial, 3, found.graph, config).error == pytest.approx(1 - float(right.float().mean()))
 
 
 def test_graph_is_stored_with_its_front_end() -> None:
