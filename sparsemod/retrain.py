@@ -247,4 +247,6 @@ def _submitted(executor: Executor, job: _Job, study: Study, config: Config) -> "
 
 def _result(job: _Job, future: "Future[Tested]") -> Tested:
     error = future.exception()
+    if isinstance(error, SparsemodError):  # what measures is gone or cannot, not one network
+        raise error
     return future.result() if error is None else job.failed(f"{type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ import sparsemod
 from sparsemod import tested
 from sparsemod.config import Config, from_keywords
 from sparsemod.data import Data, Tensors
-from sparsemod.errors import InputError
+from sparsemod.errors import InputError, SparsemodError
 from sparsemod.problem import Problem, load
 from sparsemod.results import Record
 from sparsemod.retrain import Testing
@@ -196,6 +196,16 @@ def test_training_that_fails_is_a_row_and_the_others_go_on(root: Path) -> None:
     tests = retest(settings(root, replace(PROBLEM, build=build), seeds=1), [0, 1])
     assert [(each.seed, each.status) for each in tests] == [(None, "complete"), (1, "failed")] * 2
     assert "ValueError: out of luck" in tested.load(root / "s")[1].reason
+
+
+def test_cluster_that_is_lost_ends_the_test(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*arguments: object) -> Tested:
+        raise SparsemodError("the Ray cluster is lost")
+
+    monkeypatch.setattr("sparsemod.retrain.measure_retrained", lost)
+    with pytest.raises(SparsemodError, match="the Ray cluster is lost"):
+        retest(settings(root, seeds=1))
+    assert [each.seed for each in tested.load(root / "s")] == [None, None]  # what was measured before is kept
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,6 @@ def test_network_learns_from_features_and_is_scored_at_the_costs_that_were_known
     assert found.trial.score["working_memory"] == plan(found.graph).size >= front.ram_bytes + 9 * 20
     ends = found.graph.activations[0]
     assert (ends.shape, ends.itemsize, ends.scale, ends.zero_point) == ((1, 9, 20), 1, 1 / 32, 0)
-    tested = measure_saved(
-        found.trial, 3, found.graph, config
-    )  # raw samples of the test set, through the same front end
-    assert tested.error is not None and tested.error < 0.2
     split = data_of(problem).validation
     wrong = (run(found.graph, front(split.x).float() / 32).argmax(1) != split.y).float().mean()
     assert float(wrong) == pytest.approx(found.trial.score["error"])
