@@ -37,6 +37,7 @@ from sparsemod import Augment, Data, InputError, Tensors, datasets
 from sparsemod.config import read
 from sparsemod.cost.screen import Screen
 from sparsemod.data import Augmentation
+from sparsemod.evaluate import data_of as loaded
 from sparsemod.evaluate import problem_of
 from sparsemod.execute import process_pool
 from sparsemod.space import Parameters
@@ -119,7 +120,7 @@ def members(count: int, seed: int) -> Iterator[Parameters]:
     """Random members of the example's space within its limits."""
     config = read(EXAMPLE)
     problem = problem_of(config)
-    screen, rng = Screen(problem, config, SHAPE, CLASSES), np.random.default_rng(seed)
+    screen, rng = Screen(problem, config, loaded(problem)), np.random.default_rng(seed)
     while count:
         parameters = problem.space.sample(rng)
         if screen.fits(parameters):

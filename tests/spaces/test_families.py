@@ -14,6 +14,7 @@ from sparsemod.cost import model_size_bytes, plan
 from sparsemod.cost.screen import Screen
 from sparsemod.data import Data, Tensors
 from sparsemod.errors import Infeasible, InputError
+from sparsemod.evaluate import data_of
 from sparsemod.export import export, verify
 from sparsemod.graph import run, trace
 from sparsemod.problem import Problem
@@ -141,7 +142,7 @@ def test_every_layer_has_the_bits_that_are_searched(family: Family) -> None:
 @every_family
 def test_channels_can_be_removed(family: Family) -> None:
     problem = problem_of(family, channels=0.5)
-    screen = Screen(problem, from_keywords(device="stm32h743"), family.usual, CLASSES)
+    screen = Screen(problem, from_keywords(device="stm32h743"), data_of(problem))
     rng, found = np.random.default_rng(0), 0
     while found < 3:
         parameters = {**problem.space.sample(rng), "prune_channels": 0.5}
@@ -215,7 +216,7 @@ def test_thousand_members_and_all_morphisms_pass_the_check_of_problems(family: F
     for keywords in ({}, COMPRESSION):
         problem = problem_of(family, **keywords)
         config = from_keywords(device="stm32h743")
-        screen = Screen(problem, config, family.usual, CLASSES)
+        screen = Screen(problem, config, data_of(problem))
         rng = np.random.default_rng(2)
         reasons = [screen.misfit(problem.space.sample(rng)) for _ in range(400)]  # raises what is not a reason
         assert sum(reason is None for reason in reasons) > 100
