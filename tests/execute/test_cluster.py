@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,12 +96,25 @@ def opened(cluster: Any) -> Iterator[Callable[..., RayExecutor]]:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def note(path: Path, seconds: float = 0.0) -> int:
-    """Leaves the number of its process in a file."""
+def note(path: Path, until: Path | None = None) -> int:
+    """Leaves the number of its process in a file, and ends once another file is there."""
     with path.open("a") as file:
         file.write(f"{os.getpid()}\n")
-    time.sleep(seconds)
+    while until is not None and not until.exists():
+        time.sleep(0.05)
     return os.getpid()
+
+
+def begun(folder: Path) -> list[int]:
+    """How often each call that leaves notes was begun."""
+    return sorted(len(path.read_text().splitlines()) for path in folder.glob("[0-9]"))
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def die(path: Path, times: int = 100) -> int:
@@ -152,21 +164,15 @@ def test_calls_of_a_lost_machine_are_made_elsewhere_and_slots_follow(
     executor = opened(retries=1)
     assert executor.slots() == 2
     machine = cluster.add_node(num_cpus=1, object_store_memory=STORE)
-    deadline = time.monotonic() + 20
-    while executor.slots() < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    futures = [executor.submit(note, tmp_path / f"{n}", 4.0) for n in range(3)]
-    deadline = time.monotonic() + 20
-    while len(list(tmp_path.iterdir())) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: executor.slots() == 3)
+    end = tmp_path / "end"
+    futures = [executor.submit(note, tmp_path / f"{n}", end) for n in range(3)]
+    wait_for(lambda: begun(tmp_path) == [1, 1, 1])
     cluster.remove_node(machine, allow_graceful=False)
-    done, _ = wait(futures, timeout=60)
-    assert len(done) == 3
-    assert all(future.exception() is None for future in futures)
-    begun = [len((tmp_path / f"{n}").read_text().splitlines()) for n in range(3)]
-    assert sorted(begun) == [1, 1, 2]
-    time.sleep(1.1)
-    assert executor.slots() == 2
+    wait_for(lambda: executor.slots() == 2)
+    end.touch()
+    assert [future.exception(timeout=60) for future in futures] == [None] * 3
+    assert begun(tmp_path) == [1, 1, 2]
 
 
 def needs(share: float) -> Outcome:
