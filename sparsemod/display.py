@@ -284,14 +284,19 @@ def _test_line(console: Console, testing: Testing) -> None:
         return
     how = "saved network" if each.seed is None else f"seed {each.seed}"
     how += "" if each.group is None else f", tested on group {each.group}"
-    found = each.reason.rstrip().splitlines()[-1] if each.error is None else f"accuracy {1 - each.error:.2%}"
+    found = each.reason.rstrip().splitlines()[-1] if each.error is None else _reached(each.error, each.recalls)
     line = f"[{testing.done}/{testing.total}] trial {each.number}, {how}: {found}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def _reached(error: float, recalls: Sequence[float | None]) -> str:
+    """An accuracy; an error where there are no classes, so that it may be anything."""
+    return f"accuracy {1 - error:.2%}" if recalls else f"error {error:.4g}"
+
+
 TEST_NOTE = (
     "On samples that no search has seen: mean and standard deviation of the networks that were trained again, lowest "
-    "mean recall of a class, and the accuracy of the saved network, which is the one that is exported, as it is."
+    "mean recall of a class, and the saved network, which is the one that is exported, as it is."
 )
 
 
@@ -299,12 +304,14 @@ def test_table(rows: Sequence[Summary]) -> Table:
     """What networks reach on samples that no search has seen, one row each; costs are means."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     shown = [name for name in _TITLES if any(name in row.costs for row in rows)]
-    for title in ("number", "trained\nagain", "accuracy\n(%)", "lowest class\nrecall (%)", "saved network\n(%)",
-                  *(_TITLES[name] for name in shown)):  # fmt: skip
+    reached = ("accuracy\n(%)", "lowest class\nrecall (%)", "saved network\n(%)")
+    if not any(map(_has_classes, rows)):
+        reached = ("error", "", "saved network")
+    for title in ("number", "trained\nagain", *reached, *(_TITLES[name] for name in shown)):
         table.add_column(title, justify="right")
     for row in rows:
         costs = [_figure(name, row.costs[name]) if name in row.costs else "" for name in shown]
-        table.add_row(str(row.number), _trainings(row), *_accuracies(row), *costs)
+        table.add_row(str(row.number), _trainings(row), *_figures_reached(row), *costs)
     return table
 
 
@@ -318,13 +325,22 @@ def _trainings(row: Summary) -> str:
     return f"{row.trainings} {row.by if row.trainings != 1 else row.by[:-1]}{failed}"
 
 
-def _accuracies(row: Summary) -> tuple[str, str, str]:
-    """Mean and standard deviation, lowest recall of a class, and that of the saved network, in %."""
-    mean = "" if row.error is None else f"{100 * (1 - row.error):.2f}"
-    deviation = "" if row.deviation is None else f" ± {100 * row.deviation:.2f}"
+def _has_classes(row: Summary) -> bool:
+    return bool(row.recalls or (row.saved and row.saved.recalls))
+
+
+def _figures_reached(row: Summary) -> tuple[str, str, str]:
+    """Mean and standard deviation, lowest recall of a class, and that of the saved network: in %, or errors."""
+
+    def shown(error: float | None, deviation: float | None = None) -> str:
+        if error is None:
+            return ""
+        if not _has_classes(row):
+            return f"{error:.4g}" + ("" if deviation is None else f" ± {deviation:.2g}")
+        return f"{100 * (1 - error):.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
     weakest = "" if row.weakest is None else f"{100 * row.weakest[1]:.1f} (class {row.weakest[0]})"
-    saved = "" if row.saved is None or row.saved.error is None else f"{100 * (1 - row.saved.error):.2f}"
-    return mean + deviation, weakest, saved
+    return shown(row.error, row.deviation), weakest, shown(row.saved.error if row.saved else None)
 
 
 def _expected(check: "Check") -> str:

@@ -210,6 +210,13 @@ def test_test_table_has_means_deviations_the_weakest_class_and_the_saved_network
     assert " ".join(second.split()) == "7 1 group 50.00 50.0 (class 1) 90 1"
 
 
+def test_test_table_has_errors_where_there_are_no_classes():
+    tests = [Tested(3, seed, None, 9, error=error) for seed, error in ((None, 2.5), (1, 1.0), (2, 2.0))]
+    head, _, row = printed(test_table(summaries(tests))).splitlines()
+    assert "accuracy" not in head
+    assert " ".join(row.split()) == "3 2 seeds 1.5 ± 0.71 2.5"
+
+
 def told(testings, terminal):
     text = StringIO()
     console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
@@ -229,6 +236,12 @@ def test_test_is_told_in_lines_where_there_is_no_terminal():
         "[4/5] trial 4, seed 3: ValueError: no",
         "[5/5] trial 7, seed 1, tested on group 2: accuracy 50.00%",
     ]
+
+
+def test_test_tells_the_error_where_there_are_no_classes():
+    assert "[1/1] trial 3, seed 1: error 2.5" in told(
+        [Testing(1, 1, 0, Tested(3, 1, None, 9, error=2.5))], terminal=False
+    )
 
 
 def test_panel_of_a_test_shows_how_far_it_is_and_what_failed():

@@ -95,13 +95,14 @@ def _measured(found: Tested, graph: Graph, trial: Trial, split: Split, config: C
 def _parted(problem: Problem, group: int | None) -> tuple[Problem, Split]:
     """A problem whose data lacks the samples that are held out, and these; made once per process.
 
-    What validates is among what trains: an error on it says nothing here, and nothing else is left.
+    What validates is among what trains, if it can be learned from: an error on it says nothing here, and nothing else
+    is left.
     """
     data = data_of(problem)
     teacher: Callable[[Data], nn.Module] | None
     if group is None:
         assert data.test is not None
-        rest, validation, held_out = joined(data.train, data.validation), data.validation, data.test
+        rest, validation, held_out = _to_learn_from(data), data.validation, data.test
         # The teacher of the search has learned from the training samples alone.
         teacher = None if problem.teacher is None else lambda _: teacher_of(problem)
     else:
@@ -111,6 +112,16 @@ def _parted(problem: Problem, group: int | None) -> tuple[Problem, Split]:
         teacher = problem.teacher
     seen = Data(rest, validation, None, data.input_shape, data.num_classes)
     return replace(problem, load_data=lambda: seen, teacher=teacher), held_out
+
+
+def _to_learn_from(data: Data) -> Split:
+    """Training samples and those that validate; not these where their y is of another kind.
+
+    An autoencoder learns x from x, and its validation samples say what is strange.
+    """
+    parts = [part for part in (data.train, data.validation) if isinstance(part, Tensors | Sequences)]
+    kinds = {(part.y.shape[1:], part.y.is_floating_point()) for part in parts}
+    return data.train if len(kinds) > 1 else joined(data.train, data.validation)
 
 
 def _all_samples(data: Data) -> tuple[Tensors | Sequences, Tensor]:

@@ -10,9 +10,9 @@ def test_set(source: Source) -> list[dict[str, Any]]:
     """One row per network and way of testing, in the order of the front; what left the front since comes last.
 
     Returns:
-        number; by (seeds or groups), trainings and failed of them; accuracy, deviation and recalls (by class; None
-        where a class has no sample) of the networks that were trained again; saved and saved_recalls, the accuracy and
-        the recalls of the network that the search saved; validation, its accuracy there. Shares, None where unknown.
+        number; by (seeds or groups), trainings and failed of them; error, deviation and recalls (by class; None
+        where a class has no sample) of the networks that were trained again; saved and saved_recalls, the error and
+        the recalls of the network that the search saved; validation, its error there. None where unknown.
     """
     order = {trial.number: place for place, trial in enumerate(source.study.pareto_front())}
     rows = sorted(summaries(source.tests), key=lambda row: (order.get(row.number, len(order)), row.number))
@@ -30,14 +30,14 @@ def _row(source: Source, summary: Summary) -> dict[str, Any]:
         "by": summary.by,
         "trainings": summary.trainings,
         "failed": summary.failed,
-        "accuracy": _right(summary.error),
+        "error": _rounded(summary.error),
         "deviation": summary.deviation,
         "recalls": list(summary.recalls),
-        "saved": _right(saved.error if saved else None),
+        "saved": _rounded(saved.error if saved else None),
         "saved_recalls": list(saved.recalls) if saved else [],
-        "validation": _right(known.get(summary.number)),
+        "validation": _rounded(known.get(summary.number)),
     }
 
 
-def _right(error: float | None) -> float | None:
-    return None if error is None else round(1 - error, 6)
+def _rounded(error: float | None) -> float | None:
+    return None if error is None else round(error, 6)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from problems.own_errors import autoencoder
 from torch import Tensor, nn
 
 from sparsemod.compress.quantize import lower
@@ -86,6 +87,22 @@ def test_training_gets_train_and_validation_samples_and_never_one_of_the_test_se
     assert measure_retrained(CANDIDATE, 1, None, config(samples(20, 3), train=spying)).status == "complete"
     assert [len(x) for x in seen] == [50]
     assert set(seen[0][:, 2].tolist()) == {1, 2}
+
+
+def test_autoencoder_does_not_learn_from_samples_that_say_what_is_strange() -> None:
+    """300 samples are their own targets; 150 labels validate, 150 test."""
+    seen: list[Tensor] = []
+
+    def spying(network: nn.Module, split: Any, *rest: Any) -> None:
+        seen.append(split.y)
+        train(network, split, *rest)
+
+    parameters = {"units": 12, "learning_rate": 0.03, "learning_step": 20, "batch_size": 16}
+    settings = from_keywords(problem=replace(autoencoder, train=spying), device="microbit-v2")
+    found = measure_retrained(Candidate(1, parameters, 15, "test"), 1, None, settings)
+    assert found.status == "complete", found.reason
+    assert found.error is not None and found.error < 0.4  # half by chance
+    assert [tuple(y.shape) for y in seen] == [(300, 8)]
 
 
 def test_collate_gets_each_test_sample_once_and_after_all_others() -> None:

@@ -18,11 +18,11 @@ def test_rows_follow_the_front_and_say_test_and_validation_apart(source: Source)
     rows = test_set(replace(source, tests=TESTS))
     assert [row["number"] for row in rows] == [1, 0, 5]
     assert rows[1] == {
-        "number": 0, "by": "seeds", "trainings": 2, "failed": 0, "accuracy": 0.55, "deviation": rows[1]["deviation"],
-        "recalls": [0.375, 0.75], "saved": 0.4, "saved_recalls": [0.2, 0.6], "validation": 0.5,
+        "number": 0, "by": "seeds", "trainings": 2, "failed": 0, "error": 0.45, "deviation": rows[1]["deviation"],
+        "recalls": [0.375, 0.75], "saved": 0.6, "saved_recalls": [0.2, 0.6], "validation": 0.5,
     }  # fmt: skip
-    assert (rows[0]["accuracy"], rows[0]["failed"], rows[0]["saved"], rows[0]["validation"]) == (None, 1, None, 0.7)
-    assert (rows[2]["trainings"], rows[2]["saved"], rows[2]["validation"]) == (0, 0.7, 0.6)
+    assert (rows[0]["error"], rows[0]["failed"], rows[0]["saved"], rows[0]["validation"]) == (None, 1, None, 0.3)
+    assert (rows[2]["trainings"], rows[2]["saved"], rows[2]["validation"]) == (0, 0.3, 0.4)
 
 
 def test_study_that_was_never_tested_has_no_rows(source: Source) -> None:

@@ -11,21 +11,24 @@ function drawTest() {
   }
   const classes = Math.max(...rows.map((row) => recallsOf(row).length));
   const shown = classes > MOST_CLASSES ? 0 : classes;
+  const [what, unit] = classes ? ["accuracy", " (%)"] : ["error", ""];
+  const given = (error) => (error === null ? "" : classes ? inPercent(1 - error) : number(error));
+  const spread = (by) => (by === null ? "" : ` ± ${classes ? inPercent(by) : number(by)}`);
   const titles = [
     "network",
-    "test accuracy as saved (%)",
-    "test accuracy trained again (%)",
+    `test ${what} as saved${unit}`,
+    `test ${what} trained again${unit}`,
     "trained again",
-    "validation accuracy (%)",
+    `validation ${what}${unit}`,
     "lowest test recall (%)",
     ...Array.from({ length: shown }, (_, k) => `class ${k}: test recall (%)`),
   ];
   const cells = rows.map((row) => [
     networkLink(row.number),
-    inPercent(row.saved),
-    inPercent(row.accuracy) + (row.deviation === null ? "" : ` ± ${(100 * row.deviation).toFixed(2)}`),
+    given(row.saved),
+    given(row.error) + spread(row.deviation),
     trainings(row),
-    inPercent(row.validation),
+    given(row.validation),
     lowest(recallsOf(row)),
     ...recallsOf(row).slice(0, shown).map(inPercent),
   ]);
@@ -34,7 +37,7 @@ function drawTest() {
     "As saved: the very network that the search left and that is exported. Trained again: mean ± standard deviation of the",
     "same architecture, trained from new weights on training and validation samples together; by groups, each measured on",
     "one that it has not seen. Recalls are means of these, or of the saved network where there are none.",
-    "Validation accuracy is the one that the search has chosen by.",
+    "The search has chosen by what was reached in validation.",
     shown < classes ? `Recalls of all ${classes} classes are in test.csv.` : "",
   ].join(" ");
 }
