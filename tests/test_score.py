@@ -78,7 +78,7 @@ def test_streaming_sees_one_step(file: Path) -> None:
     """3 x 4 x (3 + 4) products a step, and 4 x 2 in the head."""
     graph = graph_of(f"{file}:Recurrent", (10, 3), streaming=True)
     assert (graph.steps, graph.activations[0].shape, graph.macs) == (10, (1, 3), 84 + 8)
-    with pytest.raises(InputError, match="both: rnn.*begins with the last step, which cannot be streamed"):
+    with pytest.raises(InputError, match=r"both: rnn.*begins with the last step, which cannot be streamed"):
         graph_of(f"{file}:both", (10, 3), streaming=True)
 
 
