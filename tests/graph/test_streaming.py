@@ -217,7 +217,8 @@ def test_what_needs_other_steps_is_refused_by_name(name: str) -> None:
     [
         (nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(32, 2)), (3, 6, 6), "0: this conv reads several"),
         (nn.Linear(5, 2), (5,), "fc: this linear reads several"),
-        (nn.LayerNorm(4), (STEPS, 4), "fc: this layer_norm gives something for every step"),
+        (nn.LayerNorm(4), (STEPS, 4), "the network gives something for every step"),
+        (nn.Identity(), (STEPS, 4), "the network gives something for every step"),
     ],
 )
 def test_networks_of_no_sequence_are_refused(module: nn.Module, shape: tuple[int, ...], words: str) -> None:
