@@ -34,7 +34,7 @@ from sparsemod.space import Parameters, Value
 
 T = TypeVar("T")
 
-_GRAPHS, _COSTS = 100, 2_000
+_GRAPHS, _COSTS = 100, 10_000
 """How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
 _SLOW, _TIMED = 0.05, 5
@@ -64,8 +64,8 @@ class Screen:
         self._read: dict[str, None] = {}
         self._names: set[str] = set()
         self._times: list[float] = []
-        self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
-        self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
+        self._graphs: Recent[Graph | str] = Recent(_GRAPHS)
+        self._costs: Recent[Mapping[str, float]] = Recent(_COSTS)
 
     def costs(self, parameters: Parameters) -> Mapping[str, float]:
         """Costs by name: exact, but for the size of a pruned network, which is then an upper bound.
@@ -261,7 +261,7 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class _Recent(OrderedDict[tuple[Any, ...], T]):
+class Recent(OrderedDict[tuple[Any, ...], T]):
     """A cache of the entries that were used last."""
 
     def __init__(self, size: int) -> None:
