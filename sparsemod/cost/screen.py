@@ -8,6 +8,7 @@ import copy
 import logging
 import math
 import statistics
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ class Screen:
         self._pruning, self._splitter = config.train.pruning, config.train.splitter
         self._data = data
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
+        self._lock = threading.Lock()  # a search asks in one thread and submits in another
         self._read: dict[str, None] = {}
         self._names: set[str] = set()
         self._times: list[float] = []
@@ -77,11 +79,12 @@ class Screen:
         if self.problem.costs is None and self.problem.build is None:
             return {}
         key = tuple(parameters.items())
-        if key not in self._costs:
-            started = time.perf_counter()
-            self._costs[key] = self._computed(parameters)
-            self._warn_if_slow(time.perf_counter() - started)
-        return self._costs[key]
+        with self._lock:
+            if key not in self._costs:
+                started = time.perf_counter()
+                self._costs[key] = self._computed(parameters)
+                self._warn_if_slow(time.perf_counter() - started)
+            return self._costs[key]
 
     def misfit(self, parameters: Parameters) -> str | None:
         """Why a candidate cannot be: the limit it breaks and by how much, or what its builder says; None if it can.

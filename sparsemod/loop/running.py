@@ -5,15 +5,18 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Any
 
 from sparsemod.config import Config
 from sparsemod.early_stopping import EarlyStopping
 from sparsemod.errors import SparsemodError
 from sparsemod.evaluate import Outcome, evaluate, problem_of
 from sparsemod.execute import abandon, open_executor, slots
+from sparsemod.loop.asking import Asking
 from sparsemod.loop.reasons import Reasons
 from sparsemod.loop.stages import Stage
 from sparsemod.results import Record
@@ -63,6 +66,7 @@ class Search:
         self._started = time.monotonic()
         self._stage = 0
         self._running: dict[Future[Outcome], Candidate] = {}
+        self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
         self._queue = deque(self._study.pending)
         self._suspects: deque[Candidate] = deque()
         self._crashed: set[int] = set()
@@ -82,7 +86,9 @@ class Search:
                     continue
                 self._stage = position
                 self._tell(message=f"stage {position + 1} of {len(self._stages)}: {stage.title}")
-                reason, over = self._run_stage(stage)
+                following = self._stages[position + 1 :]
+                last = all(isinstance(each.sampler, Finish) for each in following)
+                reason, over = self._run_stage(stage, last)
                 self._record.stop(f"{stage.title}: {reason}", self.elapsed)
                 self._tell(message=f"{stage.title}: {reason}")
         except BaseException:
@@ -90,38 +96,74 @@ class Search:
             raise
         self._executor.shutdown()
 
-    def _run_stage(self, stage: Stage) -> tuple[str, bool]:
-        """Runs a stage to its end: why it ended, and whether the search ends with it."""
-        while True:
-            reason, over = self._reasons.to_stop(stage, self.elapsed, between_rounds=not self._queue)
-            if not reason and not self._fill(stage):
-                none_left = "every network of the front has been trained for as long"
-                reason = none_left if stage.candidates is None else "no new candidate that fits is left"
-            if not self._running and (reason or not stage.remaining(self._study)):
-                return reason or "all rounds done", over
-            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-            crashed = [future for future in done if isinstance(future.exception(), BrokenProcessPool)]
-            for future in done.difference(crashed):
-                self._end(self._running.pop(future), future)
-            if crashed:
-                self._recover()
+    def _run_stage(self, stage: Stage, last: bool) -> tuple[str, bool]:
+        """Runs a stage to its end: why it ended, and whether the search ends with it.
 
-    def _fill(self, stage: Stage) -> bool:
-        """Submits candidates until every slot is taken; False if the sampler has no more although it may propose."""
-        room = 1 if self._suspects else slots(self._executor, self._config)
-        while len(self._running) < room:
-            if not self._queue and not self._suspects:
-                wanted = min(stage.batch, stage.remaining(self._study))
-                if wanted == 0:
-                    return True
-                asked = stage.ask(self._study, wanted)
-                if not asked:
-                    return False
-                self._record.propose(asked)
-                self._queue.extend(asked)
-            candidate = self._suspects.popleft() if self._suspects else self._queue.popleft()
-            self._submit(candidate)
-        return True
+        Several workers do not wait for the last candidates of a stage: once half of all are known, they go on with the
+        next, to which the rest is pending. After the last one they wait: all must be known to train the front on.
+        """
+        asking = Asking(stage, self._study, self._ended.put)
+        try:
+            while True:
+                room = slots(self._executor, self._config)
+                may_ask = self._may_ask(asking, stage, room)
+                reason, over = self._reasons.to_stop(stage, self.elapsed, between_rounds=may_ask)
+                if not reason and not self._fill(asking, stage, room):
+                    none_left = "every network of the front has been trained for as long"
+                    reason = none_left if stage.candidates is None else "no new candidate that fits is left"
+                done = not stage.remaining(self._study)
+                if not self._running and (reason or done):
+                    return reason or "all rounds done", over
+                half_known = len(self._running) <= len(self._study)
+                if done and half_known and room > 1 and not (last or self._queue or self._suspects):
+                    return "all rounds done", False
+                self._receive()
+        finally:
+            asking.end()
+
+    def _fill(self, asking: Asking, stage: Stage, room: int) -> bool:
+        """Submits candidates until every slot is taken, or more are still thought about; False if there are no more."""
+        while True:
+            self._propose(asking.answer())
+            if self._may_ask(asking, stage, room):
+                if room == 1:
+                    self._propose(asking.now())
+                else:
+                    asking.ahead()
+            if len(self._running) >= (1 if self._suspects else room):
+                return True
+            if not self._suspects and not self._queue:
+                return asking.waits or not asking.none_left
+            self._submit(self._suspects.popleft() if self._suspects else self._queue.popleft())
+
+    def _may_ask(self, asking: Asking, stage: Stage, room: int) -> bool:
+        """Whether it is time for the next batch.
+
+        With one slot, once that is free: then all is known. With several, ahead of need, so that none waits.
+        """
+        if asking.waits:
+            return False
+        if room == 1:
+            return not (self._queue or self._suspects or self._running)
+        return len(self._queue) < min(stage.batch, room)
+
+    def _propose(self, candidates: Sequence[Candidate]) -> None:
+        if candidates:
+            self._record.propose(candidates)
+            self._queue.extend(candidates)
+
+    def _receive(self) -> None:
+        """Records what has ended, once something has; that may be an ask, which is taken when slots are filled."""
+        ended = [self._ended.get()]
+        while not self._ended.empty():
+            ended.append(self._ended.get())
+        ours = [future for future in ended if future in self._running]
+        crashed = [future for future in ours if isinstance(future.exception(), BrokenProcessPool)]
+        for future in ours:
+            if future not in crashed:
+                self._end(self._running.pop(future), future)
+        if crashed:
+            self._recover()
 
     def _submit(self, candidate: Candidate) -> None:
         trains = problem_of(self._config).objective is None
@@ -137,6 +179,7 @@ class Search:
             future = Future()
             future.set_exception(error)
         self._running[future] = candidate
+        future.add_done_callback(self._ended.put)
 
     def _bars(self, candidate: Candidate) -> Mapping[int, float]:
         """Where a candidate is measured while it trains, and above which errors it is given up."""
