@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.objectives import quantity
 from sparsemod.samplers.ehvi import ExpectedImprovement
 from sparsemod.samplers.pool import Pool
-from sparsemod.samplers.surrogate import Outlook, Predictor, Surrogate, learned
+from sparsemod.samplers.surrogate import Outlook, Surrogate, learned
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -35,11 +36,12 @@ class Acquisition:
 
     def __init__(self, study: Study, surrogate: Surrogate, screen: Screen) -> None:
         self._study, self._screen, self._reference = study, screen, study.reference_point()
+        self._rows = partial(surrogate.rows, study)
         first = study.completed()[0]
         known = screen.costs(first.candidate.parameters)
         limited = [name for name in study.limits if name in first.score and name not in study.objectives]
         uncertain = [name for name in (*study.objectives, *limited) if name not in known]
-        self._models: Mapping[str, Predictor] = {name: surrogate.fit(study, name) for name in uncertain}
+        self._models = {name: surrogate.fit(study, name) for name in uncertain}
         self._limits = {name: study.limits[name] for name in limited if name in uncertain}
         logarithmic = [name in uncertain and self._models[name].logarithmic for name in study.objectives]
         taught = {trial.number for trial in learned(study)}
@@ -50,7 +52,7 @@ class Acquisition:
         if pending:
             for values in self._expected(pending):
                 self._improvement.add(values)
-            self._models = _believing(self._models, pending)
+            self.believe(pending)
 
     def gain(self, pool: Sequence[Candidate]) -> Array:
         """Expected improvement of each candidate, (P,), as a share of the box up to the reference point."""
@@ -60,7 +62,7 @@ class Acquisition:
         """Up to `n` candidates, each of largest gain over the front and those before it.
 
         Where none is to be gained, the one that comes nearest to what counts. A gain never grows with the front, so
-        only the gains at the top are computed again.
+        only the gains at the top are computed again. Before another pool is looked at, they are to be believed.
         """
         if not pool.candidates:
             return []
@@ -80,8 +82,12 @@ class Acquisition:
             self._improvement.add(beliefs.expected[best])
             beliefs.believe(best)
             chosen.append(candidate)
-        self._models = _believing(self._models, chosen)
         return chosen
+
+    def believe(self, candidates: Sequence[Candidate]) -> None:
+        """Is as sure from now on as if these had been evaluated and what is expected of them had been found."""
+        rows = self._rows(candidates)
+        self._models = {name: model.believing(rows) for name, model in self._models.items()}
 
     def _gain(self, beliefs: "_Beliefs", places: NDArray[np.int64]) -> Array:
         mean, deviation = beliefs.mean[places], beliefs.deviation(places)
@@ -89,7 +95,8 @@ class Acquisition:
 
     def _beliefs(self, pool: Sequence[Candidate]) -> "_Beliefs":
         costs = [self._screen.costs(candidate.parameters) for candidate in pool]
-        outlooks = {name: model.outlook(pool) for name, model in self._models.items()}
+        rows = self._rows(pool)
+        outlooks = {name: model.outlook(rows) for name, model in self._models.items()}
         return _Beliefs(costs, outlooks, self._reference, self._limits)
 
     def _expected(self, pool: Sequence[Candidate]) -> Array:
@@ -129,10 +136,6 @@ class Acquisition:
             _beaten([number for number in beaten if number in front]),
             dict(candidate.parameters),
         )
-
-
-def _believing(models: Mapping[str, Predictor], candidates: Sequence[Candidate]) -> Mapping[str, Predictor]:
-    return {name: model.believing(candidates) for name, model in models.items()}
 
 
 class _Beliefs:

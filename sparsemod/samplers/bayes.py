@@ -45,6 +45,8 @@ class Bayes:
         ahead, asked, wanted = study.copy(), list[Candidate](), 0
         acquisition = Acquisition(study, self._surrogate, self._screen) if study.completed() else None
         while acquisition and len(asked) == wanted < n:
+            if asked:
+                acquisition.believe(asked[-_AT_ONCE:])
             wanted = min(n, wanted + _AT_ONCE)
             asked += self._best(ahead, acquisition, wanted - len(asked))
             for candidate in asked:

@@ -85,13 +85,14 @@ class Surrogate:
     def rows(self, study: Study, candidates: Sequence[Candidate]) -> Array:
         """Model inputs, (P, D + costs + 2)."""
         reference = study.reference_point()
-        return np.stack([self._row(study, candidate, reference) for candidate in candidates])
-
-    def _row(self, study: Study, candidate: Candidate, reference: Mapping[str, float]) -> Array:
-        costs = self._screen.costs(candidate.parameters)
-        logs = [np.log(max(costs[name], 1e-9) / reference[name]) / 5 for name in study.objectives if name in costs]
-        history = [np.log(study.epochs_seen(candidate)) / 5, _inherited(study, candidate)]
-        return np.concatenate([self._encode(candidate.parameters), logs, history])
+        costs = [self._screen.costs(candidate.parameters) for candidate in candidates]
+        known = [name for name in study.objectives if name in costs[0]]
+        shares = [[max(cost[name], 1e-9) / reference[name] for name in known] for cost in costs]
+        epochs = [[study.epochs_seen(candidate)] for candidate in candidates]
+        inherited = [[_inherited(study, candidate)] for candidate in candidates]
+        encoded = [self._encode(candidate.parameters) for candidate in candidates]
+        logs = np.log(np.hstack([np.reshape(shares, (len(costs), len(known))), epochs])) / 5
+        return np.hstack([encoded, logs, inherited])
 
     def _encode(self, parameters: Parameters) -> Array:
         key = tuple(parameters.items())
@@ -127,33 +128,33 @@ class Predictor:
         self._gp = _gp(x, y)
         self._gp.load_state_dict(hyperparameters)
         self._noise, constant = self._gp.likelihood.noise.item(), self._gp.mean_module.constant.item()
-        self._factor = _cholesky(self.covariance(x, x), self._noise)
+        self._factor = _cholesky(self._covariance(x, x), self._noise)
         self._constant, self._weights = constant, torch.cholesky_solve(y - constant, self._factor).squeeze(-1)
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Array, Array]:
         """Mean and standard deviation of the figure or its logarithm, (P,) each, without observation noise."""
-        outlook = self.outlook(candidates)
+        outlook = self.outlook(self._surrogate.rows(self._study, candidates))
         return outlook.mean, outlook.deviation
 
-    def outlook(self, candidates: Sequence[Candidate]) -> "Outlook":
-        """Of candidates of which some will be believed one by one."""
-        x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
-        scaled = self._constant + self.covariance(x, self._x[: len(self._weights)]) @ self._weights
+    def outlook(self, rows: Array) -> "Outlook":
+        """Of candidates, given by the inputs of the model, of which some will be believed one by one."""
+        x = torch.as_tensor(rows)
+        scaled = self._constant + self._covariance(x, self._x[: len(self._weights)]) @ self._weights
         mean = scaled.numpy() * self._spread + self._mean
-        return Outlook(self, x, mean, self._spread, self._noise, self._half(x))
+        return Outlook(mean, self.logarithmic, self._spread, self._noise, self._covariance(x, x), self._half(x))
 
-    def believing(self, candidates: Sequence[Candidate]) -> "Predictor":
+    def believing(self, rows: Array) -> "Predictor":
         """The same means, but as sure as if these had been evaluated and what is expected of them had been found."""
-        x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
+        x = torch.as_tensor(rows)
         half = self._half(x)
-        corner = _cholesky(self.covariance(x, x) - half.T @ half, self._noise)
+        corner = _cholesky(self._covariance(x, x) - half.T @ half, self._noise)
         twin = copy.copy(self)
         twin._x = torch.cat([self._x, x])
         above = torch.cat([self._factor, half.new_zeros(half.shape)], dim=1)
         twin._factor = torch.cat([above, torch.cat([half.T, corner], dim=1)])
         return twin
 
-    def covariance(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def _covariance(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Before anything was seen, (P, P')."""
         with torch.no_grad():
             covariance: torch.Tensor = self._gp.covar_module(x, other).to_dense()
@@ -161,7 +162,7 @@ class Predictor:
 
     def _half(self, x: torch.Tensor) -> torch.Tensor:
         """Half of what is known of the variance there: its square is subtracted, (T, P)."""
-        half: torch.Tensor = torch.linalg.solve_triangular(self._factor, self.covariance(self._x, x), upper=False)
+        half: torch.Tensor = torch.linalg.solve_triangular(self._factor, self._covariance(self._x, x), upper=False)
         return half
 
 
@@ -174,12 +175,12 @@ class Outlook:
     """
 
     def __init__(
-        self, predictor: Predictor, x: torch.Tensor, mean: Array, spread: float, noise: float, half: torch.Tensor
+        self, mean: Array, logarithmic: bool, spread: float, noise: float, covariance: torch.Tensor, half: torch.Tensor
     ) -> None:
-        self.mean, self.logarithmic = mean, predictor.logarithmic
-        self._predictor, self._x, self._spread, self._noise, self._half = predictor, x, spread, noise, half
+        self.mean, self.logarithmic = mean, logarithmic
+        self._spread, self._noise, self._covariance, self._half = spread, noise, covariance, half
         self._believed = half[:0]
-        self._variance = predictor.covariance(x[:1], x[:1]).squeeze() - half.square().sum(dim=0)  # all vary alike
+        self._variance = covariance.diagonal() - half.square().sum(dim=0)
 
     @property
     def deviation(self) -> Array:
@@ -189,9 +190,8 @@ class Outlook:
 
     def believe(self, place: int) -> None:
         """Makes all as sure as `Predictor.believing` would, given the candidate at a place."""
-        covariance = self._predictor.covariance(self._x[place : place + 1], self._x).squeeze(0)
         known = self._half[:, place] @ self._half + self._believed[:, place] @ self._believed
-        row = (covariance - known) / (self._variance[place].clamp_min(0) + self._noise).sqrt()
+        row = (self._covariance[place] - known) / (self._variance[place].clamp_min(0) + self._noise).sqrt()
         self._believed = torch.cat([self._believed, row.unsqueeze(0)])
         self._variance = self._variance - row.square()
 

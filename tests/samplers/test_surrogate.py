@@ -201,7 +201,7 @@ def test_believing_keeps_the_means_and_lessens_the_doubt(
 ) -> None:
     unseen = sobol.ask(grow(study, sobol, 12), 20)
     predict = surrogate.fit(study, "error")
-    believing = predict.believing(unseen[:5])
+    believing = predict.believing(surrogate.rows(study, unseen[:5]))
     before, after = predict(unseen), believing(unseen)
     assert after[0] == pytest.approx(before[0], abs=1e-3)
     assert (after[1] <= before[1] + 1e-9).all()
@@ -213,11 +213,11 @@ def test_outlook_believes_one_by_one_what_a_predictor_believes_together(
 ) -> None:
     unseen = sobol.ask(grow(study, sobol, 12), 20)
     predict = surrogate.fit(study, "error")
-    outlook = predict.outlook(unseen)
+    outlook = predict.outlook(surrogate.rows(study, unseen))
     assert np.array_equal([outlook.mean, outlook.deviation], predict(unseen))
     for place in (3, 7, 11):
         outlook.believe(place)
-    mean, deviation = predict.believing([unseen[place] for place in (3, 7, 11)])(unseen)
+    mean, deviation = predict.believing(surrogate.rows(study, [unseen[place] for place in (3, 7, 11)]))(unseen)
     assert outlook.mean == pytest.approx(mean, rel=1e-9)
     assert outlook.deviation == pytest.approx(deviation, rel=1e-6)
 
