@@ -192,6 +192,7 @@ tune.Tuner(
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_tuner_goes_on_and_finds_what_a_search_finds(
     cluster: None, tmp_path: Path, how: signal.Signals

@@ -25,6 +25,9 @@ from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__package__)
 
+_ENOUGH, _SHARE = 10, 0.1
+"""Trials, and their share of all that were begun, with which the next stage does."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -99,8 +102,8 @@ class Search:
     def _run_stage(self, stage: Stage, last: bool) -> tuple[str, bool]:
         """Runs a stage to its end: why it ended, and whether the search ends with it.
 
-        Several workers do not wait for the last candidates of a stage: once half of all are known, they go on with the
-        next, to which the rest is pending. After the last one they wait: all must be known to train the front on.
+        Several workers do not wait for the last candidates of a stage: once enough are known, they go on with the next,
+        to which the rest is pending. After the last one they wait: all must be known to train the front on.
         """
         asking = Asking(stage, self._study, self._ended.put)
         try:
@@ -114,8 +117,9 @@ class Search:
                 done = not stage.remaining(self._study)
                 if not self._running and (reason or done):
                     return reason or "all rounds done", over
-                half_known = len(self._running) <= len(self._study)
-                if done and half_known and room > 1 and not (last or self._queue or self._suspects):
+                known = len(self._study)
+                enough = known >= max(_ENOUGH, _SHARE * (known + len(self._running)))
+                if done and enough and room > 1 and not (last or self._queue or self._suspects):
                     return "all rounds done", False
                 self._receive()
         finally:
