@@ -19,7 +19,7 @@ class Asking:
     Args:
         stage: Asked.
         study: Asked about; grows.
-        tell: Called with what is not waited for here, once it has ended.
+        tell: Called with the future of what was asked for ahead, once it has ended.
     """
 
     def __init__(self, stage: Stage, study: Study, tell: Callable[["Future[Any]"], None]) -> None:

@@ -117,13 +117,17 @@ class Search:
                 done = not stage.remaining(self._study)
                 if not self._running and (reason or done):
                     return reason or "all rounds done", over
-                known = len(self._study)
-                enough = known >= max(_ENOUGH, _SHARE * (known + len(self._running)))
-                if done and enough and room > 1 and not (last or self._queue or self._suspects):
-                    return "all rounds done", False
+                if done and room > 1 and self._knows_enough() and not (reason or last):
+                    return "all rounds done", over
                 self._receive()
         finally:
             asking.end()
+
+    def _knows_enough(self) -> bool:
+        """Whether the next stage may begin while the last candidates of this one run."""
+        known = len(self._study)
+        enough = known >= max(_ENOUGH, _SHARE * (known + len(self._running)))
+        return enough and not (self._queue or self._suspects)
 
     def _fill(self, asking: Asking, stage: Stage, room: int) -> bool:
         """Submits candidates until every slot is taken, or more are still thought about; False if there are no more."""

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,35 @@ def test_small_space_is_searched_to_its_end_by_two(tmp_path: Path) -> None:
     study = searched(tmp_path, problem=SMALL, r1=100, **TWO)
     assert sorted(trial.number for trial in study.trials) == list(range(6))
     assert stops(tmp_path / "study")[0] == "quasi-random: no new candidate that fits is left"
+
+
+class Waiting(Executor):
+    """The last candidate of the first stage ends once one of the second was begun."""
+
+    def __init__(self) -> None:
+        self.began_before_the_last_ended: list[int] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        number, future, result = args[0].number, Future[Any](), fn(*args, **kwargs)
+        if number == 11:
+            self._last, self._result = future, result
+            return future
+        if number > 11 and not self._last.done():
+            self.began_before_the_last_ended.append(number)
+            self._last.set_result(self._result)
+        future.set_result(result)
+        return future
+
+
+def test_next_stage_does_not_wait_for_the_last_candidate_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Waiting()
+    monkeypatch.setattr("sparsemod.loop.running.open_executor", lambda config: executor)
+    study = searched(tmp_path, **{**TWO, "r1": 12, "r2": 1, "r3": 1})
+    assert executor.began_before_the_last_ended == [12]
+    assert [candidate.origin for candidate in study.candidates] == ["sobol"] * 12 + ["bayes"] * 2 + ["morph"]
+    assert study.count("complete") == 15
 
 
 INTERRUPTED = """
