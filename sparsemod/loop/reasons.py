@@ -25,14 +25,8 @@ class Reasons:
         self._resumed = len(study.trials)
         self._before_window, self._after_window = _Growth(study), _Growth(study)
 
-    def to_stop(self, stage: Stage, elapsed: float, between_rounds: bool) -> tuple[str, bool]:
-        """Why no more is proposed, and whether that ends the search or the stage alone.
-
-        Args:
-            stage: That runs.
-            elapsed: Seconds of search.
-            between_rounds: Whether nothing is proposed that does not run yet.
-        """
+    def to_stop(self, stage: Stage, elapsed: float) -> str:
+        """Why the search ends, after so many seconds."""
         train, study = self._config.train, self._study
         # what failed before a resume may be mended
         recent = study.trials[max(self._resumed, len(study.trials) - train.max_failures) :]
@@ -42,12 +36,12 @@ class Reasons:
                 f"{recent[-1].reason.rstrip()}"
             )
         if train.time_limit and elapsed + self._seconds_to_finish(stage) >= train.time_limit:
-            return f"time limit of {train.time_limit:g} s reached", True
+            return f"time limit of {train.time_limit:g} s reached"
         if train.min_error and stage.candidates is not None:
             best = min((trial.score.get("error", math.inf) for trial in study.pareto_front()), default=math.inf)
             if best <= train.min_error:
-                return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})", True
-        return self._stagnation(stage) if between_rounds else "", False
+                return f"an error of {best:.4g} is small enough (min_error {train.min_error:g})"
+        return ""
 
     def _seconds_to_finish(self, stage: Stage) -> float:
         """Time to keep for the finish while other stages run; half of it all at most, or there is little to finish."""
@@ -56,8 +50,8 @@ class Reasons:
             return 0.0
         return min(last.sampler.seconds(self._study) / workers(self._config), self._config.train.time_limit / 2)
 
-    def _stagnation(self, stage: Stage) -> str:
-        """Whether the hypervolume had all but stopped growing by the last trial of a stage.
+    def to_ask_no_more(self, stage: Stage) -> str:
+        """Why the stage ends: the hypervolume had all but stopped growing by the last trial of a stage.
 
         Judged by the record alone and between rounds, so that a stage that ended stays ended when a search resumes.
         """

@@ -109,16 +109,13 @@ class Search:
         try:
             while True:
                 room = slots(self._executor, self._config)
-                may_ask = self._may_ask(asking, stage, room)
-                reason, over = self._reasons.to_stop(stage, self.elapsed, between_rounds=may_ask)
-                if not reason and not self._fill(asking, stage, room):
-                    none_left = "every network of the front has been trained for as long"
-                    reason = none_left if stage.candidates is None else "no new candidate that fits is left"
+                over = self._reasons.to_stop(stage, self.elapsed)
+                reason = over or self._fill(asking, stage, room)
                 done = not stage.remaining(self._study)
                 if not self._running and (reason or done):
-                    return reason or "all rounds done", over
+                    return reason or "all rounds done", bool(over)
                 if done and room > 1 and self._knows_enough() and not (reason or last):
-                    return "all rounds done", over
+                    return "all rounds done", False
                 self._receive()
         finally:
             asking.end()
@@ -129,19 +126,24 @@ class Search:
         enough = known >= max(_ENOUGH, _SHARE * (known + len(self._running)))
         return enough and not (self._queue or self._suspects)
 
-    def _fill(self, asking: Asking, stage: Stage, room: int) -> bool:
-        """Submits candidates until every slot is taken, or more are still thought about; False if there are no more."""
+    def _fill(self, asking: Asking, stage: Stage, room: int) -> str:
+        """Submits candidates until every slot is taken, or more are still thought about; why, if there are no more."""
         while True:
             self._propose(asking.answer())
+            reason = ""
             if self._may_ask(asking, stage, room):
-                if room == 1:
+                reason = self._reasons.to_ask_no_more(stage)
+                if not reason and room == 1:
                     self._propose(asking.now())
-                else:
+                elif not reason:
                     asking.ahead()
             if len(self._running) >= (1 if self._suspects else room):
-                return True
+                return ""
             if not self._suspects and not self._queue:
-                return asking.waits or not asking.none_left
+                if asking.none_left and not asking.waits:
+                    front = "every network of the front has been trained for as long"
+                    return front if stage.candidates is None else "no new candidate that fits is left"
+                return reason
             self._submit(self._suspects.popleft() if self._suspects else self._queue.popleft())
 
     def _may_ask(self, asking: Asking, stage: Stage, room: int) -> bool:
