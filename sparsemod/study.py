@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sparsemod.errors import InputError
 from sparsemod.objectives import column
 from sparsemod.pareto import hypervolume, knee, non_dominated
-from sparsemod.space import Parameters, identity
+from sparsemod.space import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +50,6 @@ class Candidate:
     epochs: int
     origin: str
     parent: int | None = None
-
-    @cached_property
-    def identity(self) -> str:
-        """A text that is equal exactly for equal networks."""
-        return identity(self.parameters)
 
 
 @dataclass(frozen=True)

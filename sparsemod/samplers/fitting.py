@@ -52,7 +52,7 @@ class Fitting:
         return asked
 
     def _propose(self, study: Study, drafts: Drafts) -> Candidate | None:
-        seen = {candidate.identity for candidate in study.candidates}
+        seen = {identity(candidate.parameters) for candidate in study.candidates}
         rng = np.random.default_rng([self._seed, study.next_number])
         for parameters, parent in islice(drafts(study, rng), self._tries):
             if identity(parameters) not in seen and self._screen.may_be_tried(parameters):

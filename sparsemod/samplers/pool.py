@@ -25,7 +25,7 @@ class Pool:
 
     def __init__(self, study: Study, screen: Screen, epochs: int, origin: str) -> None:
         self._number, self._screen, self._epochs, self._origin = study.next_number, screen, epochs, origin
-        self._seen = {candidate.identity for candidate in study.candidates}
+        self._seen = {identity(candidate.parameters) for candidate in study.candidates}
         self._sources: dict[str, tuple[int, int]] = {}
         self.candidates: list[Candidate] = []
 

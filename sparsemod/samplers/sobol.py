@@ -46,7 +46,7 @@ class Sobol:
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
         """The next points of the sequence that fit and are not in the study yet."""
-        seen = {candidate.identity for candidate in study.candidates}
+        seen = {identity(candidate.parameters) for candidate in study.candidates}
         asked: list[Candidate] = []
         for position in range(len(seen) + n):
             if len(asked) == n or not self._extend_to(position + 1):
