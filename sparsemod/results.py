@@ -18,7 +18,7 @@ import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -366,12 +366,17 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return candidate | row
 
 
+_OF_CANDIDATE = tuple(entry.name for entry in fields(Candidate))
+
+
 def _trial(row: dict[str, Any], proposed: Mapping[int, Candidate]) -> Trial:
-    keys = ("number", "parameters", "epochs", "origin", "parent")
-    candidate = Candidate(**{key: row.pop(key) for key in keys})
-    curve = {int(epoch): error for epoch, error in row.pop("curve", {}).items()}  # JSON knows no numbers as keys
-    same = proposed.get(candidate.number)
-    return Trial(same if same == candidate else candidate, **row, curve=curve)  # one copy of its parameters
+    of_candidate = {key: row.pop(key) for key in _OF_CANDIDATE}
+    candidate = proposed.get(of_candidate["number"])
+    if candidate is None or vars(candidate) != of_candidate:  # else one copy of its parameters is enough
+        candidate = Candidate(**of_candidate)
+    if row.get("curve"):
+        row["curve"] = {int(epoch): error for epoch, error in row["curve"].items()}  # JSON knows no numbers as keys
+    return Trial(candidate, **row)
 
 
 def _json(value: object, indent: int | None = None) -> str:

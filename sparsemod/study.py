@@ -154,7 +154,8 @@ class Study:
         """Adds a trial. A second trial of the same candidate is ignored: a result may arrive twice after a retry."""
         if trial.number in self._by_number:
             return
-        self.propose(trial.candidate)
+        if trial.number not in self._pending:
+            self.propose(trial.candidate)
         del self._pending[trial.number]
         self._by_number[trial.number] = trial
         self.trials.append(trial)

@@ -8,6 +8,9 @@
     tuner.fit()
     search.study.pareto_front()
 
+A search that was interrupted goes on by `tune.Tuner.restore(path, trainable=...)`, which makes a searcher of its own;
+`search.restore_from_dir(path)` reads what that has found.
+
 Tune knows one metric. It gets the first objective; the study behind the searcher gets them all.
 """
 
@@ -161,6 +164,7 @@ class SparseSearch(Searcher):
             "given": self._given,
             "curves": self._curves,
             "stopped": self._stopped,
+            "shelf": self._shelf,
             "weights": ray.get(_shelf(self._shelf).some.remote(needed)) if ray.is_initialized() else {},
         }
 
@@ -172,7 +176,8 @@ class SparseSearch(Searcher):
         for trial in state["trials"]:
             self.study.add(trial)
         self._given, self._curves, self._stopped = dict(state["given"]), dict(state["curves"]), set(state["stopped"])
-        if state["weights"]:
+        self._shelf = state["shelf"]  # which trials that are run again ask by its name
+        if ray.is_initialized():
             _shelf(self._shelf).put_all.remote(state["weights"])
 
 

@@ -1,13 +1,18 @@
 """A small search inside Ray Tune."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from problems.searches import SYNTHETIC, TINY
+from problems.searches import SYNTHETIC, TINY, results
 
 from sparsemod.errors import InputError
+from sparsemod.loop import search as search_alone
 from sparsemod.study import Candidate, Study, Trial
 from sparsemod.tune import CostAwareStopping, SparseSearch, trainable
 
@@ -123,9 +128,6 @@ def test_mistakes_are_found_before_anything_runs() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    import os
-    import sys
-
     import ray
 
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}}
@@ -159,3 +161,57 @@ def test_tuner_finds_what_the_study_holds(cluster: None, tmp_path: Path) -> None
     assert [candidate.origin for candidate in search.study.candidates] == ["sobol"] * 3 + ["bayes"] * 2 + ["morph"] * 2
     restored = tune.Tuner.restore(str(tmp_path / "tiny"), trainable=trainable(TINY, **settings))
     assert len(restored.get_results()) == 7
+
+
+INTERRUPTED = """
+import os, signal, sys
+import ray
+from ray import tune
+from sparsemod.tune import SparseSearch, trainable
+
+class Interruption(tune.Callback):
+    ended = 0
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.ended += 1
+        if self.ended == {trials}:
+            os.kill(os.getpid(), {signal})
+
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False,
+         runtime_env={{"env_vars": {{"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}}}})
+tune.Tuner(
+    tune.with_resources(trainable({problem!r}, **{settings}), {{"cpu": 1}}),
+    tune_config=tune.TuneConfig(
+        search_alg=SparseSearch({problem!r}, **{settings}), num_samples=-1, max_concurrent_trials=1, reuse_actors=True
+    ),
+    run_config=tune.RunConfig(
+        storage_path={root!r}, name="tiny", verbose=0, callbacks=[Interruption()]
+    ),
+).fit()
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_tuner_goes_on_and_finds_what_a_search_finds(
+    cluster: None, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Interrupted after five of seven trials, when the front has weights that children begin with."""
+    from ray import tune
+
+    settings: dict[str, Any] = {**BUDGET, "r3": 3, "batch_size": 1, "epochs1": 1, "epochs2": 1, "epochs3": 1}
+    script = INTERRUPTED.format(problem=TINY, settings=settings, root=str(tmp_path), trials=5, signal=int(how))
+    environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, env=environment)
+    saved = SparseSearch(TINY, **settings)
+    saved.restore_from_dir(str(tmp_path / "tiny"))
+    assert 0 < len(saved.study) < 8, killed.stderr.decode()[-2000:]
+
+    tuner = tune.Tuner.restore(str(tmp_path / "tiny"), trainable=trainable(TINY, **settings))
+    found = tuner.fit()
+    assert sorted(each.config["number"] for each in found) == list(range(8))
+    saved.restore_from_dir(str(tmp_path / "tiny"))
+    alone = search_alone(problem=TINY, root=str(tmp_path / "alone"), **settings)
+    assert results(saved.study) == results(alone)
+    assert {candidate.origin for candidate in saved.study.candidates} == {"sobol", "bayes", "morph"}

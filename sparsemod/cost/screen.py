@@ -8,6 +8,7 @@ import copy
 import logging
 import math
 import statistics
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from sparsemod.space import Parameters, Value
 
 T = TypeVar("T")
 
-_GRAPHS, _COSTS = 100, 2_000
+_GRAPHS, _COSTS = 100, 10_000
 """How many are kept: enough for what a search asks for again and again, its trials and its pools."""
 
 _SLOW, _TIMED = 0.05, 5
@@ -63,11 +64,12 @@ class Screen:
         self._streaming = config.train.streaming
         self._data = data
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
+        self._lock = threading.Lock()  # a search asks in one thread and submits in another
         self._read: dict[str, None] = {}
         self._names: set[str] = set()
         self._times: list[float] = []
-        self._graphs: _Recent[Graph | str] = _Recent(_GRAPHS)
-        self._costs: _Recent[Mapping[str, float]] = _Recent(_COSTS)
+        self._graphs: Recent[Graph | str] = Recent(_GRAPHS)
+        self._costs: Recent[Mapping[str, float]] = Recent(_COSTS)
 
     def costs(self, parameters: Parameters) -> Mapping[str, float]:
         """Costs by name: exact, but for the size of a pruned network, which is then an upper bound.
@@ -79,11 +81,12 @@ class Screen:
         if self.problem.costs is None and self.problem.build is None:
             return {}
         key = tuple(parameters.items())
-        if key not in self._costs:
-            started = time.perf_counter()
-            self._costs[key] = self._computed(parameters)
-            self._warn_if_slow(time.perf_counter() - started)
-        return self._costs[key]
+        with self._lock:
+            if key not in self._costs:
+                started = time.perf_counter()
+                self._costs[key] = self._computed(parameters)
+                self._warn_if_slow(time.perf_counter() - started)
+            return self._costs[key]
 
     def misfit(self, parameters: Parameters) -> str | None:
         """Why a candidate cannot be: the limit it breaks and by how much, or what its builder says; None if it can.
@@ -264,7 +267,7 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class _Recent(OrderedDict[tuple[Any, ...], T]):
+class Recent(OrderedDict[tuple[Any, ...], T]):
     """A cache of the entries that were used last."""
 
     def __init__(self, size: int) -> None:

@@ -26,4 +26,5 @@ class Sampler(Protocol):
         """Up to `n` new candidates, numbered from `study.next_number`; fewer only if there are no more.
 
         Every candidate is in the space, within the hard limits and unlike all before it. The study is not changed.
+        Where several workers evaluate, this is called in a thread of its own, once at a time.
         """

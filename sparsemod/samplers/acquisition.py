@@ -1,8 +1,9 @@
 """What a candidate is expected to add to the front of a study."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.objectives import quantity
 from sparsemod.samplers.ehvi import ExpectedImprovement
 from sparsemod.samplers.pool import Pool
-from sparsemod.samplers.surrogate import Surrogate
+from sparsemod.samplers.surrogate import Outlook, Surrogate, learned
 from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
@@ -35,78 +36,72 @@ class Acquisition:
 
     def __init__(self, study: Study, surrogate: Surrogate, screen: Screen) -> None:
         self._study, self._screen, self._reference = study, screen, study.reference_point()
+        self._rows = partial(surrogate.rows, study)
         first = study.completed()[0]
         known = screen.costs(first.candidate.parameters)
         limited = [name for name in study.limits if name in first.score and name not in study.objectives]
         uncertain = [name for name in (*study.objectives, *limited) if name not in known]
         self._models = {name: surrogate.fit(study, name) for name in uncertain}
-        self._limited = [name for name in limited if name in uncertain]
+        self._limits = {name: study.limits[name] for name in limited if name in uncertain}
         logarithmic = [name in uncertain and self._models[name].logarithmic for name in study.objectives]
-        self._logarithmic = np.array(logarithmic)
-        self._trials = study.counting()
+        taught = {trial.number for trial in learned(study)}
+        self._trials = [trial for trial in study.counting() if trial.number in taught]
         self._front = self._denoised(self._trials)
         self._improvement = ExpectedImprovement(self._front, logarithmic)
         pending = [each for each in study.pending if screen.fits(each.parameters)]
         if pending:
-            self._believe(pending)
+            for values in self._expected(pending):
+                self._improvement.add(values)
+            self.believe(pending)
 
     def gain(self, pool: Sequence[Candidate]) -> Array:
         """Expected improvement of each candidate, (P,), as a share of the box up to the reference point."""
-        if not pool:
-            return np.empty(0)
-        return self._improvement(*self._believed(pool)) * self._chance(pool)
+        return self._gain(self._beliefs(pool), np.arange(len(pool))) if pool else np.empty(0)
 
     def choose(self, pool: Pool, gain: Array, n: int) -> list[Candidate]:
         """Up to `n` candidates, each of largest gain over the front and those before it.
 
         Where none is to be gained, the one that comes nearest to what counts. A gain never grows with the front, so
-        only the gains at the top are computed again.
+        only the gains at the top are computed again. Before another pool is looked at, they are to be believed.
         """
-        left, gain, chosen = list(pool.candidates), gain.copy(), list[Candidate]()
-        current = np.full(len(left), 0)
-        while left and len(chosen) < n:
-            best = int(np.argmax(gain)) if gain.max() > 0 else int(np.argmin(self._distance(left)))
+        if not pool.candidates:
+            return []
+        beliefs, gain, chosen = self._beliefs(pool.candidates), gain.copy(), list[Candidate]()
+        left, current = np.full(len(gain), True), np.full(len(gain), 0)
+        while left.any() and len(chosen) < n:
+            best = int(np.argmax(gain if gain.max() > 0 else np.where(left, -beliefs.distance(), -np.inf)))
             if gain[best] > 0 and current[best] < len(chosen):
                 top = np.argsort(-gain, kind="stable")[:16]
-                gain[top], current[top] = self.gain([left[index] for index in top]), len(chosen)
+                top = top[left[top]]
+                gain[top], current[top] = self._gain(beliefs, top), len(chosen)
                 continue
-            candidate = replace(left.pop(best), number=self._study.next_number + len(chosen))
-            self._explain(candidate, pool, gain, best)
-            gain, current = np.delete(gain, best), np.delete(current, best)
-            self._believe([candidate])
+            candidate = replace(pool.candidates[best], number=pool.candidates[best].number + len(chosen))
+            left[best] = False
+            self._explain(candidate, pool, gain[best], gain[left])
+            gain[best] = 0
+            self._improvement.add(beliefs.expected[best])
+            beliefs.believe(best)
             chosen.append(candidate)
         return chosen
 
-    def _believe(self, pending: Sequence[Candidate]) -> None:
-        """Takes what is expected of some candidates for granted."""
-        for values in self._expected(pending):
-            self._improvement.add(values)
-        self._models = {name: model.believing(pending) for name, model in self._models.items()}
+    def believe(self, candidates: Sequence[Candidate]) -> None:
+        """Is as sure from now on as if these had been evaluated and what is expected of them had been found."""
+        rows = self._rows(candidates)
+        self._models = {name: model.believing(rows) for name, model in self._models.items()}
 
-    # --- what is believed --------------------------------------------------------------------------------------------
+    def _gain(self, beliefs: "_Beliefs", places: NDArray[np.int64]) -> Array:
+        mean, deviation = beliefs.mean[places], beliefs.deviation(places)
+        return self._improvement(mean, deviation) * beliefs.chance(places)
 
-    def _believed(self, pool: Sequence[Candidate]) -> tuple[Array, Array]:
-        """Mean and deviation of each objective in units of the reference point, or of its logarithm, (P, M) each."""
-        mean, deviation = np.empty((2, len(pool), len(self._study.objectives)))
+    def _beliefs(self, pool: Sequence[Candidate]) -> "_Beliefs":
         costs = [self._screen.costs(candidate.parameters) for candidate in pool]
-        for axis, name in enumerate(self._study.objectives):
-            reference = self._reference[name]
-            if name not in self._models:
-                mean[:, axis], deviation[:, axis] = [cost[name] / reference for cost in costs], 0
-                continue
-            model, wide = self._models[name](pool)
-            if self._logarithmic[axis]:
-                mean[:, axis], deviation[:, axis] = model - np.log(reference), wide
-            else:
-                mean[:, axis], deviation[:, axis] = model / reference, wide / reference
-        return mean, deviation
+        rows = self._rows(pool)
+        outlooks = {name: model.outlook(rows) for name, model in self._models.items()}
+        return _Beliefs(costs, outlooks, self._reference, self._limits)
 
     def _expected(self, pool: Sequence[Candidate]) -> Array:
         """Objectives as they are most likely, in units of the reference point, (P, M)."""
-        if not pool:
-            return np.empty((0, len(self._study.objectives)))
-        mean, _ = self._believed(pool)
-        return np.where(self._logarithmic, np.exp(np.where(self._logarithmic, mean, 0)), mean)
+        return self._beliefs(pool).expected if pool else np.empty((0, len(self._study.objectives)))
 
     def _denoised(self, trials: Sequence[Trial]) -> Array:
         """Objectives of finished trials, in units of the reference point, (T, M): measured costs, believed errors."""
@@ -116,24 +111,7 @@ class Acquisition:
                 values[:, axis] = [trial.score[name] / self._reference[name] for trial in trials]
         return values
 
-    def _chance(self, pool: Sequence[Candidate]) -> Array:
-        """Probability that a candidate obeys the limits on what is no objective and not known, (P,)."""
-        chance: Array = np.ones(len(pool))
-        for name in self._limited:
-            model, limit = self._models[name], self._study.limits[name]
-            mean, deviation = model(pool)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                edge = np.log(limit) if model.logarithmic else limit
-            chance = chance * ndtr((edge - mean) / deviation)
-        return chance
-
-    def _distance(self, pool: Sequence[Candidate]) -> Array:
-        """How far each candidate is expected to be beyond what counts; the first objective breaks ties, (P,)."""
-        expected = self._expected(pool)
-        distance: Array = np.clip(expected - 1, 0, None).sum(axis=1) + 1 - self._chance(pool)
-        return distance + 1e-6 * expected[:, 0]
-
-    def _explain(self, candidate: Candidate, pool: Pool, gain: Array, best: int) -> None:
+    def _explain(self, candidate: Candidate, pool: Pool, gain: float, others: Array) -> None:
         """Why a candidate was chosen, for those who look at the debug log."""
         if not _log.isEnabledFor(logging.DEBUG):
             return
@@ -153,11 +131,75 @@ class Acquisition:
         beaten = [trial.number for trial, is_worse in zip(self._trials, worse, strict=True) if is_worse]
         _log.debug(
             "candidate %d: best of %s; expected gain %.3g (next %.3g, median %.3g); predicted %s; %s; parameters %s",
-            *(candidate.number, pool, gain[best], np.delete(gain, best).max(initial=0), np.median(gain)),
+            *(candidate.number, pool, gain, others.max(initial=0), np.median([gain, *others])),
             ", ".join(figures),
             _beaten([number for number in beaten if number in front]),
             dict(candidate.parameters),
         )
+
+
+class _Beliefs:
+    """What is believed of a pool, while ever more of it is taken for granted; in units of the reference point.
+
+    Args:
+        costs: Of each candidate, P of them.
+        outlooks: On every objective that is not a cost, and on what has a limit.
+        reference: Of each objective, M.
+        limits: On what is no objective and not known.
+
+    Attributes:
+        mean: Of each objective, or of its logarithm, (P, M).
+        expected: Objectives as they are most likely, (P, M).
+    """
+
+    def __init__(
+        self,
+        costs: Sequence[Mapping[str, float]],
+        outlooks: Mapping[str, Outlook],
+        reference: Mapping[str, float],
+        limits: Mapping[str, float],
+    ) -> None:
+        self._outlooks, self._reference, self._limits = outlooks, reference, limits
+        self.mean, self.expected = np.empty((2, len(costs), len(reference)))
+        for axis, (name, scale) in enumerate(reference.items()):
+            if name not in outlooks:
+                self.mean[:, axis] = [cost[name] / scale for cost in costs]
+            elif outlooks[name].logarithmic:
+                self.mean[:, axis] = outlooks[name].mean - np.log(scale)
+            else:
+                self.mean[:, axis] = outlooks[name].mean / scale
+            logarithmic = name in outlooks and outlooks[name].logarithmic
+            self.expected[:, axis] = np.exp(self.mean[:, axis]) if logarithmic else self.mean[:, axis]
+
+    def believe(self, place: int) -> None:
+        """Takes what is expected of a candidate for granted."""
+        for outlook in self._outlooks.values():
+            outlook.believe(place)
+
+    def deviation(self, places: NDArray[np.int64]) -> Array:
+        """Of each objective, or of its logarithm, at some places, (P', M)."""
+        deviation = np.zeros((len(places), len(self._reference)))
+        for axis, (name, scale) in enumerate(self._reference.items()):
+            if name in self._outlooks:
+                outlook = self._outlooks[name]
+                deviation[:, axis] = outlook.deviation[places] / (1 if outlook.logarithmic else scale)
+        return deviation
+
+    def chance(self, places: NDArray[np.int64]) -> Array:
+        """Probability that a candidate obeys the limits on what is no objective and not known, (P',)."""
+        chance: Array = np.ones(len(places))
+        for name, limit in self._limits.items():
+            outlook = self._outlooks[name]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                edge = np.log(limit) if outlook.logarithmic else limit
+            chance = chance * ndtr((edge - outlook.mean[places]) / outlook.deviation[places])
+        return chance
+
+    def distance(self) -> Array:
+        """How far each candidate is expected to be beyond what counts; the first objective breaks ties, (P,)."""
+        chance = self.chance(np.arange(len(self.expected)))
+        distance: Array = np.clip(self.expected - 1, 0, None).sum(axis=1) + 1 - chance
+        return distance + 1e-6 * self.expected[:, 0]
 
 
 def _beaten(numbers: Sequence[int]) -> str:

@@ -17,6 +17,8 @@ _SOBOL, _RANDOM, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
 """Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
 _STEPS, _LOCAL, _BEST = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005), 32, 3
 """Rounds of local search by ever finer steps, each with this many mutations of the best candidates so far."""
+_AT_ONCE = 64
+"""Candidates that are chosen from one pool."""
 
 
 class Bayes:
@@ -36,17 +38,24 @@ class Bayes:
         self._surrogate = Surrogate(screen)
 
     def ask(self, study: Study, n: int) -> list[Candidate]:
-        """The best candidates of a pool, each knowing those before it; the Sobol sequence where there are no more."""
-        asked = self._best(study, n) if study.completed() else []
-        ahead = study.copy()
-        for candidate in asked:
-            ahead.propose(candidate)
-        rest = self._sobol.ask(ahead, n - len(asked))
+        """The best candidates of a pool, each knowing those before it; the Sobol sequence where there are no more.
+
+        Of a large batch, no more than a pool is good for are chosen from one.
+        """
+        ahead, asked, wanted = study.copy(), list[Candidate](), 0
+        acquisition = Acquisition(study, self._surrogate, self._screen) if study.completed() else None
+        while acquisition and len(asked) == wanted < n:
+            if asked:
+                acquisition.believe(asked[-_AT_ONCE:])
+            wanted = min(n, wanted + _AT_ONCE)
+            asked += self._best(ahead, acquisition, wanted - len(asked))
+            for candidate in asked:
+                ahead.propose(candidate)
+        rest = self._sobol.ask(ahead, n - len(asked)) if len(asked) < n else []
         return asked + [replace(candidate, origin=self.name) for candidate in rest]
 
-    def _best(self, study: Study, n: int) -> list[Candidate]:
+    def _best(self, study: Study, acquisition: Acquisition, n: int) -> list[Candidate]:
         rng = np.random.default_rng([self._seed, study.next_number])
-        acquisition = Acquisition(study, self._surrogate, self._screen)
         parents = [trial.candidate for trial in study.pareto_front() or study.completed()]
         pool = Pool(study, self._screen, self._epochs, self.name)
         pool.add("of the Sobol sequence", self._sobol.feasible(_SOBOL))

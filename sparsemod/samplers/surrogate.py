@@ -5,6 +5,10 @@ that the weights have seen, and of the error of the parent that they are inherit
 among them, are fitted from scratch on the first 10, 20, 30, ... trials and kept in between, so that they follow from
 the study alone.
 
+A large study would take too long: time grows with the third power of the trials. From 400 trials on, hyperparameters
+are fitted at 400, 600, 900, 1350, ... trials, on 400 of these; from 1000 on, the model learns from the front, the
+latest 500, and as many spread evenly over those before.
+
 The error is modelled by its logarithm. So is any other figure that is always positive, if its logarithm is spread more
 evenly than itself: has the smaller skewness.
 
@@ -25,8 +29,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparsemod.cost.screen import Screen
-from sparsemod.study import Candidate, Study
+from sparsemod.cost.screen import Recent, Screen
+from sparsemod.space import Parameters
+from sparsemod.study import Candidate, Study, Trial
 
 if TYPE_CHECKING:
     from botorch.models import SingleTaskGP
@@ -35,6 +40,10 @@ _FLOOR = 1e-4
 """Errors below this are taken for it: the logarithm of zero is no number."""
 _REFIT = 10
 _ITERATIONS = 60
+_FITTED, _LEARNED = 400, 1_000
+"""Trials that hyperparameters are fitted on at most, and that the model learns from, beside those of the front."""
+_ENCODED = 10_000
+"""Candidates whose inputs are kept."""
 
 Array = NDArray[np.float64]
 
@@ -49,6 +58,7 @@ class Surrogate:
     def __init__(self, screen: Screen) -> None:
         self._space, self._screen = screen.problem.space, screen
         self._fitted: dict[str, tuple[tuple[int, ...], Mapping[str, torch.Tensor]]] = {}
+        self._encoded: Recent[Array] = Recent(_ENCODED)
 
     def fit(self, study: Study, target: str) -> "Predictor":
         """The posterior given all completed trials, and of the error those that were given up.
@@ -57,28 +67,38 @@ class Surrogate:
             study: At least one trial is complete.
             target: Name of a figure that is not known beforehand.
         """
-        seen = _seen(study, target)
-        candidates, values = [candidate for candidate, _ in seen], np.array([value for _, value in seen])
-        x = torch.as_tensor(self.rows(study, candidates))
-        first = len(seen) // _REFIT * _REFIT or len(seen)
+        candidates, values = _seen(study, target)
+        first = _fitted_at(len(values))
         logarithmic = target == "error" or _better_as_logarithm(values[:first])
         if logarithmic:
             values = np.log(np.maximum(values, _floor(values[:first], target)))
-        key = tuple(candidate.number for candidate in candidates[:first])
+        sample = _spread_over(first, _FITTED)
+        key = tuple(candidates[place].number for place in sample)
         if self._fitted.get(target, ((), {}))[0] != key:
-            self._fitted[target] = key, _hyperparameters(x[:first], _scaled(values[:first]))
-        return Predictor(self, study, x, values, self._fitted[target][1], logarithmic)
+            x = torch.as_tensor(self.rows(study, [candidates[place] for place in sample]))
+            self._fitted[target] = key, _hyperparameters(x, _scaled(values[sample]))
+        kept = {trial.number for trial in learned(study)}
+        places = [place for place, candidate in enumerate(candidates) if candidate.number in kept]
+        x = torch.as_tensor(self.rows(study, [candidates[place] for place in places]))
+        return Predictor(self, study, x, values[places], self._fitted[target][1], logarithmic)
 
     def rows(self, study: Study, candidates: Sequence[Candidate]) -> Array:
         """Model inputs, (P, D + costs + 2)."""
         reference = study.reference_point()
-        return np.stack([self._row(study, candidate, reference) for candidate in candidates])
+        costs = [self._screen.costs(candidate.parameters) for candidate in candidates]
+        known = [name for name in study.objectives if name in costs[0]]
+        shares = [[max(cost[name], 1e-9) / reference[name] for name in known] for cost in costs]
+        epochs = [[study.epochs_seen(candidate)] for candidate in candidates]
+        inherited = [[_inherited(study, candidate)] for candidate in candidates]
+        encoded = [self._encode(candidate.parameters) for candidate in candidates]
+        logs = np.log(np.hstack([np.reshape(shares, (len(costs), len(known))), epochs])) / 5
+        return np.hstack([encoded, logs, inherited])
 
-    def _row(self, study: Study, candidate: Candidate, reference: Mapping[str, float]) -> Array:
-        costs = self._screen.costs(candidate.parameters)
-        logs = [np.log(max(costs[name], 1e-9) / reference[name]) / 5 for name in study.objectives if name in costs]
-        history = [np.log(study.epochs_seen(candidate)) / 5, _inherited(study, candidate)]
-        return np.concatenate([self._space.encode(candidate.parameters), logs, history])
+    def _encode(self, parameters: Parameters) -> Array:
+        key = tuple(parameters.items())
+        if key not in self._encoded:
+            self._encoded[key] = self._space.encode(parameters)
+        return self._encoded[key]
 
 
 class Predictor:
@@ -103,30 +123,77 @@ class Predictor:
         logarithmic: bool,
     ) -> None:
         self._surrogate, self._study, self.logarithmic = surrogate, study, logarithmic
-        self._x, self._y, self._hyperparameters = x, _scaled(values), hyperparameters
         self._mean, self._spread = values.mean(), _spread(values)
-        self._model = _conditioned(self._x, self._y, hyperparameters)
+        self._x, y = x, _scaled(values)
+        self._gp = _gp(x, y)
+        self._gp.load_state_dict(hyperparameters)
+        self._noise, constant = self._gp.likelihood.noise.item(), self._gp.mean_module.constant.item()
+        self._factor = _cholesky(self._covariance(x, x), self._noise)
+        self._constant, self._weights = constant, torch.cholesky_solve(y - constant, self._factor).squeeze(-1)
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Array, Array]:
         """Mean and standard deviation of the figure or its logarithm, (P,) each, without observation noise."""
-        mean, variance = self._posterior(candidates)
-        deviation = variance.clamp_min(1e-12).sqrt()
-        return mean.numpy() * self._spread + self._mean, deviation.numpy() * self._spread
+        outlook = self.outlook(self._surrogate.rows(self._study, candidates))
+        return outlook.mean, outlook.deviation
 
-    def believing(self, candidates: Sequence[Candidate]) -> "Predictor":
+    def outlook(self, rows: Array) -> "Outlook":
+        """Of candidates, given by the inputs of the model, of which some will be believed one by one."""
+        x = torch.as_tensor(rows)
+        scaled = self._constant + self._covariance(x, self._x[: len(self._weights)]) @ self._weights
+        mean = scaled.numpy() * self._spread + self._mean
+        return Outlook(mean, self.logarithmic, self._spread, self._noise, self._covariance(x, x), self._half(x))
+
+    def believing(self, rows: Array) -> "Predictor":
         """The same means, but as sure as if these had been evaluated and what is expected of them had been found."""
-        mean, _ = self._posterior(candidates)
-        rows = torch.as_tensor(self._surrogate.rows(self._study, candidates))
+        x = torch.as_tensor(rows)
+        half = self._half(x)
+        corner = _cholesky(self._covariance(x, x) - half.T @ half, self._noise)
         twin = copy.copy(self)
-        twin._x, twin._y = torch.cat([self._x, rows]), torch.cat([self._y, mean.unsqueeze(-1)])
-        twin._model = _conditioned(twin._x, twin._y, self._hyperparameters)
+        twin._x = torch.cat([self._x, x])
+        above = torch.cat([self._factor, half.new_zeros(half.shape)], dim=1)
+        twin._factor = torch.cat([above, torch.cat([half.T, corner], dim=1)])
         return twin
 
-    def _posterior(self, candidates: Sequence[Candidate]) -> tuple[torch.Tensor, torch.Tensor]:
-        x = torch.as_tensor(self._surrogate.rows(self._study, candidates))
+    def _covariance(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Before anything was seen, (P, P')."""
         with torch.no_grad():
-            posterior = self._model.posterior(x)
-        return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1)
+            covariance: torch.Tensor = self._gp.covar_module(x, other).to_dense()
+        return covariance
+
+    def _half(self, x: torch.Tensor) -> torch.Tensor:
+        """Half of what is known of the variance there: its square is subtracted, (T, P)."""
+        half: torch.Tensor = torch.linalg.solve_triangular(self._factor, self._covariance(self._x, x), upper=False)
+        return half
+
+
+class Outlook:
+    """What a predictor says of some candidates, while ever more of them are believed.
+
+    Attributes:
+        mean: Of the figure or its logarithm, which belief does not change, (P,).
+        logarithmic: Whether it is of the logarithm.
+    """
+
+    def __init__(
+        self, mean: Array, logarithmic: bool, spread: float, noise: float, covariance: torch.Tensor, half: torch.Tensor
+    ) -> None:
+        self.mean, self.logarithmic = mean, logarithmic
+        self._spread, self._noise, self._covariance, self._half = spread, noise, covariance, half
+        self._believed = half[:0]
+        self._variance = covariance.diagonal() - half.square().sum(dim=0)
+
+    @property
+    def deviation(self) -> Array:
+        """Standard deviation of the figure or its logarithm, without observation noise, (P,)."""
+        deviation: Array = self._variance.clamp_min(1e-12).sqrt().numpy() * self._spread
+        return deviation
+
+    def believe(self, place: int) -> None:
+        """Makes all as sure as `Predictor.believing` would, given the candidate at a place."""
+        known = self._half[:, place] @ self._half + self._believed[:, place] @ self._believed
+        row = (self._covariance[place] - known) / (self._variance[place].clamp_min(0) + self._noise).sqrt()
+        self._believed = torch.cat([self._believed, row.unsqueeze(0)])
+        self._variance = self._variance - row.square()
 
 
 def _hyperparameters(x: torch.Tensor, y: torch.Tensor) -> Mapping[str, torch.Tensor]:
@@ -140,10 +207,11 @@ def _hyperparameters(x: torch.Tensor, y: torch.Tensor) -> Mapping[str, torch.Ten
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def _conditioned(x: torch.Tensor, y: torch.Tensor, hyperparameters: Mapping[str, torch.Tensor]) -> "SingleTaskGP":
-    model = _gp(x, y)
-    model.load_state_dict(hyperparameters)
-    return model.eval()
+def _cholesky(covariance: torch.Tensor, noise: float) -> torch.Tensor:
+    from linear_operator.utils.cholesky import psd_safe_cholesky
+
+    factor: torch.Tensor = psd_safe_cholesky(covariance + noise * torch.eye(len(covariance), dtype=covariance.dtype))
+    return factor
 
 
 def _gp(x: torch.Tensor, y: torch.Tensor) -> "SingleTaskGP":
@@ -186,16 +254,45 @@ def _floor(values: Array, target: str) -> float:
     return min(_FLOOR, smallest) if target == "error" else smallest
 
 
-def _seen(study: Study, target: str) -> list[tuple[Candidate, float]]:
+def _fitted_at(count: int) -> int:
+    """Of so many trials, the number of the first ones that hyperparameters are fitted on."""
+    if count < _FITTED:
+        return count // _REFIT * _REFIT or count
+    first = _FITTED
+    while first * 3 // 2 <= count:
+        first = first * 3 // 2
+    return first
+
+
+def _spread_over(count: int, most: int) -> NDArray[np.int64]:
+    """Places of so many trials, or of as many as there may be, evenly."""
+    return np.arange(min(count, most)) * count // min(count, most)
+
+
+def learned(study: Study) -> list[Trial]:
+    """The trials that models learn from, in the order in which they ended: of a large study a part."""
+    trials = [trial for trial in study.trials if trial.status in ("complete", "stopped")]
+    if len(trials) <= _LEARNED:
+        return trials
+    front = {trial.number for trial in study.pareto_front()}
+    best = [place for place, trial in enumerate(trials) if trial.number in front]
+    earlier = len(trials) - _LEARNED // 2
+    places = np.unique([*best, *_spread_over(earlier, _LEARNED // 2), *range(earlier, len(trials))])
+    return [trials[place] for place in places]
+
+
+def _seen(study: Study, target: str) -> tuple[list[Candidate], Array]:
     """What is known of a figure, in the order in which trials ended.
 
     A trial that was given up tells the error that it had by then, as a candidate of that many epochs.
     """
-    seen = []
+    candidates, values = list[Candidate](), list[float]()
     for trial in study.trials:
         if trial.status == "complete":
-            seen.append((trial.candidate, trial.score[target]))
+            candidates.append(trial.candidate)
+            values.append(trial.score[target])
         elif trial.status == "stopped" and target == "error":
             last = max(trial.curve)
-            seen.append((replace(trial.candidate, epochs=last), trial.curve[last]))
-    return seen
+            candidates.append(replace(trial.candidate, epochs=last))
+            values.append(trial.curve[last])
+    return candidates, np.array(values)

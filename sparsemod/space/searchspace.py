@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,10 @@ class SearchSpace(Mapping[str, Parameter]):
     def __len__(self) -> int:
         return len(self._parameters)
 
+    def items(self) -> ItemsView[str, Parameter]:
+        """As of any mapping, but at the speed of a dictionary: candidates are drawn and encoded by the thousand."""
+        return self._parameters.items()
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.describe() == other.describe()
 
@@ -64,8 +68,8 @@ class SearchSpace(Mapping[str, Parameter]):
 
     def is_active(self, name: str, parameters: Parameters) -> bool:
         """Whether a parameter exists, given the values of those before it."""
-        when = self[name].when or {}
-        return all(parent in parameters and parameters[parent] in allowed for parent, allowed in when.items())
+        when = self._parameters[name].when
+        return not when or all(parent in parameters and parameters[parent] in ok for parent, ok in when.items())
 
     def canonical(self, parameters: Parameters) -> dict[str, Value]:
         """The active parameters alone, in the order of the space.
@@ -74,9 +78,9 @@ class SearchSpace(Mapping[str, Parameter]):
         stays missing: `contains` tells.
         """
         result: dict[str, Value] = {}
-        for name in self:
+        for name, parameter in self.items():
             if name in parameters and self.is_active(name, result):
-                result[name] = native(self[name], parameters[name])
+                result[name] = native(parameter, parameters[name])
         return result
 
     def mistakes(self, parameters: Parameters) -> list[str]:

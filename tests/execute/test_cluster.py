@@ -293,10 +293,13 @@ def test_driver_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_search_whose_cluster_is_lost_says_so_and_goes_on_elsewhere(
+@pytest.mark.timeout(300)
+def test_search_whose_cluster_is_lost_says_so_and_goes_on_with_a_new_head_or_elsewhere(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last test with this cluster: its head is killed."""
+    from ray.cluster_utils import Cluster
+
     monkeypatch.setattr("sparsemod.execute.cluster.PATIENCE", 2.0)
     (tmp_path / "sleepy.py").write_text(SLEEPY)
 
@@ -309,6 +312,10 @@ def test_search_whose_cluster_is_lost_says_so_and_goes_on_elsewhere(
     run = {"executor": "ray", "address": cluster.address, "workers": 1}
     with pytest.raises(SparsemodError, match=r"Ray cluster is lost.*run the same command again"):
         search(watch=watch, runtime_env='{"env_vars": {"IN_CLUSTER": "yes"}}', **budget, **run)
+    again = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    study = search(**{**budget, "r1": 7}, **{**run, "address": again.address})
+    again.shutdown()
+    assert sorted(trial.number for trial in study.trials) == list(range(7))
     study = search(**budget)
     assert sorted(trial.number for trial in study.trials) == list(range(8))
     assert study.count("complete") == 8

@@ -1,8 +1,12 @@
 """Several worker processes do the work of one, and none outlives the search."""
 
+import json
 import multiprocessing
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +51,36 @@ def test_candidate_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
     assert any("a worker process died" in event.message for event in events)
     first_death = next(position for position, event in enumerate(events) if "died" in event.message)
     assert max(event.running for event in events[first_death:]) == 2  # no slot is lost
+
+
+class LateExecutor(Executor):
+    """The second call dies while the first one runs, whose result comes once it was begun again."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.begun.append(args[0].number)
+        future: Future[Any] = Future()
+        if len(self.begun) == 1:
+            self._late, self._result = future, fn(*args, **kwargs)
+        elif len(self.begun) == 2:
+            future.set_exception(BrokenProcessPool("a process died"))
+        else:
+            if not self._late.done():
+                self._late.set_result(self._result)
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_late_result_of_what_was_begun_again_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = LateExecutor()
+    monkeypatch.setattr("sparsemod.loop.running.open_executor", lambda config: executor)
+    study = searched(tmp_path, r1=6, r2=0, r3=0, executor="processes", workers=2)
+    assert executor.begun == [0, 1, 0, 1, 2, 3, 4, 5]
+    lines = (tmp_path / "study" / "trials.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["number"] for line in lines) == list(range(6))
+    assert study.count("complete") == len(study) == 6
 
 
 def no_children_are_left() -> bool:

@@ -214,7 +214,7 @@ def test_child_is_sent_the_weights_and_parameters_of_its_parent(
         sent[candidate.number] = more[:2]
         return evaluate(candidate, config, *more)
 
-    monkeypatch.setattr("sparsemod.loop.evaluate", spy)
+    monkeypatch.setattr("sparsemod.loop.running.evaluate", spy)
     study = searched(tmp_path, problem=load(TINY), objectives=2, r1=2, r2=0, r3=1)
     assert sent[0] == sent[1] == (None, None)
     weights, parameters = sent[2]

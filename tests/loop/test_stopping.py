@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from problems.searches import FORMULA, TINY, broken, front, interrupted, origins, problem_of, searched
+from problems.searches import FLAT, FORMULA, TINY, broken, front, interrupted, origins, problem_of, searched
 
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.results import load as load_study
@@ -75,12 +75,8 @@ def test_network_over_the_limits_does_not_end_the_search(tmp_path: Path) -> None
     assert len(searched(tmp_path, problem=problem_of(over), r1=3, r2=0, r3=0, min_error=0.1).trials) == 3
 
 
-def by_epochs(candidate: Candidate) -> Mapping[str, float]:
-    return {"error": 0.8 / candidate.epochs, "model_size": 100, "working_memory": 50}
-
-
 STAGNANT: Mapping[str, Any] = {
-    "problem": problem_of(by_epochs), "r1": 20, "r2": 20, "r3": 20, "batch_size": 1, "tolerance": 0.01, "patience": 3,
+    "problem": FLAT, "r1": 20, "r2": 20, "r3": 20, "batch_size": 1, "tolerance": 0.01, "patience": 3,
 }  # fmt: skip
 
 
@@ -90,6 +86,15 @@ def test_stage_ends_when_the_hypervolume_stops_growing(tmp_path: Path) -> None:
     assert Counter(origins(study)) == {"sobol": 4, "bayes": 4, "morph": 4}
     grew = "hypervolume grew by less than 0.01 in 3 rounds"
     assert stops(tmp_path / "study") == [f"quasi-random: {grew}", f"Gaussian process: {grew}", f"morphism: {grew}"]
+
+
+def test_stage_of_several_workers_ends_when_the_hypervolume_stops_growing(tmp_path: Path) -> None:
+    """A window is three rounds: six trials of the first stage, three of the second; what was asked ahead is tried."""
+    study = searched(tmp_path, executor="processes", workers=2, morphisms=False, **STAGNANT)
+    grew = "hypervolume grew by less than 0.01 in 3 rounds"
+    assert stops(tmp_path / "study") == [f"quasi-random: {grew}", f"Gaussian process: {grew}"]
+    tried = Counter(origins(study))
+    assert 7 <= tried["sobol"] <= 12 and 4 <= tried["bayes"] <= 10
 
 
 @pytest.mark.parametrize(("batch_size", "bayes"), [(1, 4), (2, 8)])
@@ -161,7 +166,8 @@ def test_sporadic_failures_do_not_end_the_search(tmp_path: Path) -> None:
     def moody(candidate: Candidate) -> Mapping[str, float]:
         if candidate.number % 3:
             raise ValueError("not today")
-        return by_epochs(candidate)
+        assert FORMULA.objective is not None
+        return FORMULA.objective(candidate)
 
     study = searched(tmp_path, problem=problem_of(moody), r1=9, r2=0, r3=0, max_failures=3)
     assert (study.count("failed"), study.count("complete")) == (6, 3)

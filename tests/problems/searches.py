@@ -10,7 +10,9 @@ from sparsemod.problem import Problem, load
 from sparsemod.study import Candidate, Study
 
 PROBLEMS = Path(__file__).parent
-SYNTHETIC, KILLER = (f"{PROBLEMS / 'synthetic.py'}:{name}" for name in ("problem", "killer"))
+SYNTHETIC, FLAT, KILLER, SMALL = (
+    f"{PROBLEMS / 'synthetic.py'}:{name}" for name in ("problem", "flat", "killer", "small")
+)
 TINY = f"{PROBLEMS / 'tiny.py'}:problem"
 FORMULA = load(SYNTHETIC)
 BUDGET: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
 from sparsemod.problem import Problem
 from sparsemod.samplers import Bayes, Sampler, Sobol
-from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace
+from sparsemod.space import Choice, Float, Int, Parameters, SearchSpace, identity
 from sparsemod.study import Candidate, Study, Trial
 
 Grow = Callable[[Study, Sampler, int], Study]
@@ -156,6 +156,15 @@ def test_batch_is_chosen_for_what_it_adds_together(
         together.add(Trial(candidate, "complete", problem.objective(candidate)))
     assert len(together) == 20
     assert together.hypervolume() - start.hypervolume() > (one_by_one.hypervolume() - start.hypervolume()) / 2
+
+
+def test_large_batch_is_chosen_from_several_pools(study: Study, sobol: Sobol, bayes: Bayes, grow: Grow) -> None:
+    """The first of them are those of a small one, and all are numbered on and differ."""
+    grow(study, sobol, 12)
+    asked = bayes.ask(study, 150)
+    assert asked[:64] == bayes.ask(study, 64)
+    assert [candidate.number for candidate in asked] == list(range(12, 162))
+    assert len({identity(candidate.parameters) for candidate in asked}) == 150
 
 
 def test_equal_errors_do_not_stop_it(study: Study, sobol: Sobol, bayes: Bayes, screen: Screen) -> None:

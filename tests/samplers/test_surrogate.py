@@ -9,7 +9,7 @@ from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
 from sparsemod.problem import Problem
 from sparsemod.samplers import Sampler, Sobol
-from sparsemod.samplers.surrogate import Surrogate
+from sparsemod.samplers.surrogate import Surrogate, learned
 from sparsemod.study import Candidate, Study, Trial
 
 Grow = Callable[[Study, Sampler, int], Study]
@@ -201,8 +201,55 @@ def test_believing_keeps_the_means_and_lessens_the_doubt(
 ) -> None:
     unseen = sobol.ask(grow(study, sobol, 12), 20)
     predict = surrogate.fit(study, "error")
-    believing = predict.believing(unseen[:5])
+    believing = predict.believing(surrogate.rows(study, unseen[:5]))
     before, after = predict(unseen), believing(unseen)
     assert after[0] == pytest.approx(before[0], abs=1e-3)
     assert (after[1] <= before[1] + 1e-9).all()
     assert (after[1][:5] < 0.9 * before[1][:5]).all()
+
+
+def test_outlook_believes_one_by_one_what_a_predictor_believes_together(
+    study: Study, sobol: Sobol, surrogate: Surrogate, grow: Grow
+) -> None:
+    unseen = sobol.ask(grow(study, sobol, 12), 20)
+    predict = surrogate.fit(study, "error")
+    outlook = predict.outlook(surrogate.rows(study, unseen))
+    assert np.array_equal([outlook.mean, outlook.deviation], predict(unseen))
+    for place in (3, 7, 11):
+        outlook.believe(place)
+    mean, deviation = predict.believing(surrogate.rows(study, [unseen[place] for place in (3, 7, 11)]))(unseen)
+    assert outlook.mean == pytest.approx(mean, rel=1e-9)
+    assert outlook.deviation == pytest.approx(deviation, rel=1e-6)
+
+
+# --- a large study ---------------------------------------------------------------------------------------------------
+
+
+def test_from_four_hundred_trials_on_hyperparameters_are_fitted_ever_more_rarely_on_as_many(
+    study: Study, sobol: Sobol, surrogate: Surrogate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import botorch.optim.fit
+
+    fitted: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        botorch.optim.fit,
+        "fit_gpytorch_mll_scipy",
+        lambda likelihood, **options: fitted.append((len(study), len(likelihood.model.train_targets))),
+    )
+    with_errors(study, sobol, *np.linspace(0.2, 0.8, 380))
+    while len(study) < 910:
+        surrogate.fit(with_errors(study, sobol, *np.linspace(0.2, 0.8, 10)), "error")
+    assert fitted == [(390, 390), (400, 400), (600, 400), (900, 400)]
+
+
+def test_large_study_teaches_its_front_its_latest_trials_and_as_many_spread_over_those_before(
+    study: Study, sobol: Sobol
+) -> None:
+    """Of 1 002 trials that are not failed, 500 of the first 502: all but 250 and 501, which is the front."""
+    for candidate in sobol.ask(study, 1_002):
+        score = {"error": 0.1 if candidate.number == 501 else 0.5, "model_size": 10.0, "working_memory": 5.0}
+        study.add(Trial(candidate, "complete", score))
+        study.add(Trial(replace(candidate, number=candidate.number + 10_000), "failed"))
+        if len(study) == 2 * 1_000:
+            assert [trial.number for trial in learned(study)] == list(range(1_000))
+    assert [trial.number for trial in learned(study)] == [number for number in range(1_002) if number != 250]
