@@ -222,6 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--scheme", choices=("post", "dynamic", "both", "none"), default="post", help="of a module (default: post)"
     )
+    score.add_argument(
+        "--streaming", action="store_true", help="a module of sequences takes one step at a time and keeps its states"
+    )
     score.add_argument("--json", action="store_true", help="for programs")
     score.set_defaults(run=commands.score)
 

@@ -358,7 +358,8 @@ def score(options: argparse.Namespace) -> int:
         return 0
     console = display.console()
     console.print(display.layer_table(rows))
-    print("\n".join(["", f"{options.model} on {device.name}", *display.total_lines(total, device)]))
+    streamed = f", one of {graph.steps} steps at a time" if graph.steps else ""
+    print("\n".join(["", f"{options.model} on {device.name}{streamed}", *display.total_lines(total, device)]))
     return 0
 
 
@@ -370,7 +371,7 @@ def _scored_module(options: argparse.Namespace) -> "tuple[Graph, Device]":
         raise InputError(f"{options.model} is a folder; add the number of a trial: sparsemod score {options.model} 12")
     device = find_device(options.device or "arduino-uno")
     shape = None if options.input is None else parse_shape(options.input)
-    return graph_of(options.model, shape, options.scheme), device
+    return graph_of(options.model, shape, options.scheme, streaming=options.streaming), device
 
 
 def _scored_trial(options: argparse.Namespace) -> "tuple[Graph, Device]":

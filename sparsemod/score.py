@@ -8,11 +8,16 @@ from torch import nn
 from sparsemod import importer
 from sparsemod.errors import Infeasible, InputError
 from sparsemod.graph import Graph, trace
+from sparsemod.graph.streaming import streamed
 from sparsemod.locate import locate
 
 
 def graph_of(
-    name: str, input_shape: Sequence[int] | None = None, scheme: str = "post", folder: Path | None = None
+    name: str,
+    input_shape: Sequence[int] | None = None,
+    scheme: str = "post",
+    folder: Path | None = None,
+    streaming: bool = False,
 ) -> Graph:
     """The graph of a module with its weights; nothing is quantized, so `scheme` only sets the bytes per element.
 
@@ -22,10 +27,11 @@ def graph_of(
         input_shape: Without the batch, such as (C, H, W); an ONNX file says it itself.
         scheme: post, dynamic, both or none, as in `[TRAIN] quant_scheme`.
         folder: What a relative path is relative to; the current folder if not given.
+        streaming: One step at a time, as `[TRAIN] streaming`.
 
     Raises:
         InputError: There is no module, no shape or another than that of the file, the module cannot process an input
-            of this shape, or it uses an operator that cannot be costed.
+            of this shape or cannot be streamed, or it uses an operator that cannot be costed.
     """
     module = load_module(name, folder)
     own = module.input_shape if isinstance(module, importer.Network) else None
@@ -35,7 +41,8 @@ def graph_of(
     if shape is None:
         raise InputError("--input is missing: the shape of one sample, channels first, such as 1x28x28")
     try:
-        return trace(module, shape, scheme)
+        graph = trace(module, shape, scheme)
+        return streamed(graph) if streaming else graph
     except Infeasible as reason:
         raise InputError(f"{name}: {reason}") from None
 

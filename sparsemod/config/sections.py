@@ -117,6 +117,11 @@ class TrainSection:
         False,
         "cut sequences into windows of the searched parameter `max_len`, each a sample; false: cut or pad each to it",
     )
+    streaming: bool = _key(
+        False,
+        "recurrent networks take one step of a sequence at a time and keep their states between; only a step lies in "
+        "memory, and latency is that of one",
+    )
     flops: float = _key(
         0.0, "operations per second of the device; latency is then MACs / flops. 0: use the device's table", at_least=0
     )

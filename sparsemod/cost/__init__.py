@@ -24,7 +24,8 @@ def cost(graph: Graph, device: Device) -> Mapping[str, float]:
 
     Returns:
         model_size (bytes of flash), working_memory (bytes of RAM), latency (ms), energy (mJ) if the power of the
-        device is known, macs, params and nnz.
+        device is known, macs, params and nnz. Latency, energy and macs are those of one inference: of a network of
+        one step that is a step, with all layers behind the last one.
     """
     latency = latency_ms(graph, device)
     energy = {} if device.active_power_mw is None else {"energy": latency * device.active_power_mw / 1e3}

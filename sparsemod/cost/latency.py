@@ -1,4 +1,4 @@
-"""Milliseconds of one inference, from multiply-accumulates and a table of cycles.
+"""Milliseconds of one inference, from multiply-accumulates and a table of cycles; of a step if steps come one by one.
 
 Within one search space MACs rank latency well, and the cost of a MAC depends on the kind of layer by up to four times
 [Banbury2021]; hence one figure per kind. Zero weights are multiplied too: vendor kernels skip none, although the

@@ -14,7 +14,7 @@ import torch
 from sparsemod.cost import cost
 from sparsemod.cost.encoding import bits_per_weight, smallest
 from sparsemod.cost.latency import frontend_ms, latency_ms, operator_ms
-from sparsemod.cost.liveness import buffers, flow
+from sparsemod.cost.liveness import buffers, flow, kept_bytes
 from sparsemod.cost.memory import plan
 from sparsemod.cost.size import operator_bytes
 from sparsemod.cost.sparse import input_and_output_bytes, input_and_weights_bytes
@@ -41,7 +41,8 @@ class LayerCost:
         weight_bits: Of each weight: 32, 8, 4 or 2; 0 without weights.
         encoding: How they are stored: dense, packed, bitmap, runs4 or runs8; empty without weights.
         flash_bytes: Weights as they are stored, biases and constants.
-        alive_bytes: Memory in use while it runs: its inputs, its output, and what later operators read.
+        alive_bytes: Memory in use while it runs: its inputs, its output, what later operators read, and what a network
+            of one step keeps.
         arena_share: Of the planned working memory.
         latency_ms: Its part of the latency.
         latency_share: Of the latency; 0 if nothing takes time.
@@ -156,8 +157,9 @@ def alive_bytes(graph: Graph, order: Sequence[int]) -> list[int]:
         graph: A network.
         order: Its operators in order of execution, as `Plan` gives them.
     """
-    needed = buffers(flow(graph), order)
-    return [sum(buffer.size for buffer in needed if buffer.born <= step <= buffer.dies) for step in range(len(order))]
+    needed, kept = buffers(flow(graph), order), sum(kept_bytes(graph).values())
+    alive = [sum(buffer.size for buffer in needed if buffer.born <= step <= buffer.dies) for step in range(len(order))]
+    return [kept + each for each in alive]
 
 
 def _count(values: torch.Tensor | None) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Memory is needed from the operator that writes it to the last one that reads it [Liberis2021]. A reshape hands on the
 memory of its input. An element-wise operator writes over an input that nothing reads after it. A recurrent operator
-needs memory of its own while it runs, for what it keeps from one step to the next.
+needs memory of its own while it runs, for what it keeps from one step to the next. In a network of one step it needs
+that memory between inferences, too: nothing else may lie there, and it is no part of the flow.
 
 [Liberis2021] uNAS: constrained neural architecture search for microcontrollers, EuroMLSys 2021, arXiv 2010.14246.
 """
@@ -46,12 +47,24 @@ class Flow:
         return len(self.value) + operator
 
 
-def scratch_bytes(graph: Graph, operator: Operator) -> int:
-    """What a recurrent operator keeps: cell or exact state of each unit; the state before, if it writes the last."""
+def own_bytes(graph: Graph, operator: Operator) -> int:
+    """What a recurrent operator keeps, in whole words.
+
+    The cell or exact state of each unit; and the state before, if that is not to be found in what it writes.
+    """
     if operator.kind not in GATES:
         return 0
-    exact, kept = (2, 1) if graph.activations[operator.output].itemsize == 1 else (4, 4)
-    return operator.options["units"][0] * (exact + kept * operator.options["last"][0])
+    exact, before = (2, 1) if graph.activations[operator.output].itemsize == 1 else (4, 4)
+    alone = operator.options["last"][0] or graph.steps
+    return _words(operator.options["units"][0] * (exact + (before if alone else 0)))
+
+
+def kept_bytes(graph: Graph) -> dict[int, int]:
+    """What a network of one step keeps between inferences, by position of the operator; nothing of other networks."""
+    if not graph.steps:
+        return {}
+    each = {number: own_bytes(graph, operator) for number, operator in enumerate(graph.operators)}
+    return {number: size for number, size in each.items() if size}
 
 
 def flow(graph: Graph) -> Flow:
@@ -65,10 +78,13 @@ def flow(graph: Graph) -> Flow:
             value[operator.output] = sources[0]
         reads.append(sources if len(sources) == 1 else list(dict.fromkeys(sources)))
         over.append(_same_size(graph, operator.inputs, operator.output, value) if operator.kind in IN_PLACE else [])
-    needed = [activation.nbytes for activation in graph.activations]
-    needed += [scratch_bytes(graph, operator) for operator in graph.operators]
-    sizes = [-(-nbytes // _ALIGNMENT) * _ALIGNMENT for nbytes in needed]
+    sizes = [_words(activation.nbytes) for activation in graph.activations]
+    sizes += [0 if graph.steps else own_bytes(graph, operator) for operator in graph.operators]
     return Flow(value, sizes, reads, [value[operator.output] for operator in graph.operators], over)
+
+
+def _words(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 def _same_size(graph: Graph, inputs: Sequence[int], output: int, value: Sequence[int]) -> list[int]:

@@ -6,8 +6,9 @@ not count. `liveness` says what is needed when, `order` finds the order, `offset
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
-from sparsemod.cost.liveness import Buffer, Flow, buffers, flow, peak
+from sparsemod.cost.liveness import Buffer, Flow, buffers, flow, kept_bytes, peak
 from sparsemod.cost.offsets import arena, offsets
 from sparsemod.cost.order import best_order
 from sparsemod.graph import Graph
@@ -24,6 +25,7 @@ class Plan:
             source, and so has one that is written over an input.
         order: Positions in `Graph.operators`, in order of execution.
         scratch: Start of what an operator needs for itself, by position in `Graph.operators`, where it needs anything.
+            What a network of one step keeps between inferences are the last bytes of the arena.
         frontend: Start of what the front end needs, if there is one: beside the input, where the network works later.
     """
 
@@ -36,7 +38,7 @@ class Plan:
 
 
 def plan(graph: Graph) -> Plan:
-    """Working memory of one inference, the input included, and a front end if there is one.
+    """Working memory of one inference, the input included, and a front end or what is kept for the next if there is.
 
     A front end runs before the network, in the same memory: all but the input, which it fills. It reads raw samples a
     few at a time and keeps no more than a window of them; where they come from does not count.
@@ -50,7 +52,7 @@ def plan(graph: Graph) -> Plan:
         >>> plan(Graph((Operator("linear", "a", (0,), 1), Operator("linear", "b", (1,), 2)), sizes)).size
         5120
     """
-    return _with_frontend(graph, _of_network(graph))
+    return _with_kept(graph, _with_frontend(graph, _of_network(graph)))
 
 
 def _of_network(graph: Graph) -> Plan:
@@ -75,6 +77,16 @@ def _with_frontend(graph: Graph, plan: Plan) -> Plan:
     start = 0 if plan.offsets[0] >= needed else -(-(plan.offsets[0] + features) // 4) * 4
     size = -(-max(plan.size, start + needed) // 4) * 4
     return replace(plan, size=size, lower_bound=max(plan.lower_bound, needed + features), frontend=start)
+
+
+def _with_kept(graph: Graph, plan: Plan) -> Plan:
+    """The plan with room, behind all else, for what a network of one step keeps."""
+    kept = kept_bytes(graph)
+    starts = accumulate(kept.values(), initial=plan.size)
+    size, bound = (figure + sum(kept.values()) for figure in (plan.size, plan.lower_bound))
+    return replace(
+        plan, size=size, lower_bound=bound, scratch={**plan.scratch, **dict(zip(kept, starts, strict=False))}
+    )
 
 
 def _placed(values: Flow, needed: Sequence[Buffer], bound: int, order: tuple[int, ...]) -> Plan:

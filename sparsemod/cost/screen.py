@@ -27,6 +27,7 @@ from sparsemod.errors import BuilderError, Infeasible, InputError, SparsemodErro
 from sparsemod.graph import Graph, trace
 from sparsemod.graph.channels import channels, no_longer_works, remove
 from sparsemod.graph.pattern import Pattern, pattern
+from sparsemod.graph.streaming import streamed
 from sparsemod.locate import locate
 from sparsemod.objectives import is_number, quantity
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
@@ -59,6 +60,7 @@ class Screen:
         _require_power(problem, config, self._device)
         self._scheme = config.train.quant_scheme
         self._pruning, self._splitter = config.train.pruning, config.train.splitter
+        self._streaming = config.train.streaming
         self._data = data
         self._cost = cost if not config.device.cost else locate(config.device.cost, config.folder)
         self._read: dict[str, None] = {}
@@ -186,7 +188,8 @@ class Screen:
                 f"build returned a network with output {shape}; it must be ({classes},): one score for each "
                 "class (does the builder use num_classes?)"
             )
-        return replace(graph, frontend=frontend)
+        graph = replace(graph, frontend=frontend)
+        return streamed(graph) if self._streaming else graph
 
     def _built(self, parameters: Parameters, shape: tuple[int, ...]) -> nn.Module:
         assert self.problem.build is not None and self._data is not None

@@ -25,6 +25,7 @@ from sparsemod.errors import Infeasible, InputError
 from sparsemod.evaluate.given import collate_of, data_of, problem_of
 from sparsemod.evaluate.learning import GivenUp, Learning, learner, training_parameters
 from sparsemod.graph import Graph, run
+from sparsemod.graph.streaming import streamed
 from sparsemod.graph.trace import reads_tokens
 from sparsemod.inherit import inherit
 from sparsemod.locate import locate
@@ -150,6 +151,7 @@ def _score(
     step = None if frontend is None else frontend.scale
     graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune, step)
     graph = replace(graph, frontend=frontend)
+    graph = streamed(graph) if config.train.streaming else graph
     own = {} if problem.costs is None else problem.costs(candidate.parameters)
     costs = {**measure(graph, config), **own}
     wrong = error(functools.partial(run, graph), data.validation, collate, problem.error)

@@ -4,6 +4,7 @@
     net.c      weights, the kernels that this network needs, and one call per operator
     test/      recorded inputs and the outputs of `graph.run`, and a program that compares
     frontend.h, frontend.c   from raw samples to the input, if the network has a front end; net_push() feeds it
+    (a network of one step has net_start(), which begins a sequence)
     device.ld  memory of the device, for the linker, if that is a Cortex-M
 
 Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Arduino) build net.c alone as a library:
@@ -26,11 +27,12 @@ from torch import Tensor
 
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.cost.encoding import RUN_BITS
+from sparsemod.cost.liveness import kept_bytes
 from sparsemod.device import Device
 from sparsemod.errors import InputError
 from sparsemod.export import arm, artefact
 from sparsemod.export.layer import KINDS, Constant, Layer, by, identifiers, wrapped
-from sparsemod.graph import Activation, Graph, run
+from sparsemod.graph import Graph, run
 from sparsemod.graph.assembly import SHARING
 from sparsemod.graph.recurrence import GATES, TANH
 
@@ -49,7 +51,7 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, devi
     Args:
         graph: Int8 throughout, as `compress.quantize.lower` makes it.
         folder: Must not exist.
-        vectors: Inputs to record, int8, (N, *input shape), or int16 clips (N, S) where there is a front end; a few
+        vectors: Inputs to record, int8, (N, *input_shape), or int16 clips (N, S) where there is a front end; a few
             extreme and random ones unless given.
         device: What it is for; `verify` then links it into that memory.
 
@@ -59,11 +61,11 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, devi
     _require_int8(graph)
     front = graph.frontend
     if vectors is None:
-        vectors = _default_vectors(graph.activations[0]) if front is None else _default_clips(front.samples)
+        vectors = _default_vectors(graph) if front is None else _default_clips(front.samples)
     facts = {
         "arena_bytes": plan(graph).size,
         "const_bytes": model_size_bytes(graph),
-        "macs": graph.macs + (0 if front is None else front.macs),
+        "macs": graph.macs * max(graph.steps, 1) + (0 if front is None else front.macs),  # of a vector
         "vectors": len(vectors),
     }
     files = {
@@ -107,8 +109,18 @@ def _header(graph: Graph) -> str:
         arena_bytes=plan(graph).size,
         const_bytes=model_size_bytes(graph),
         include="" if graph.frontend is None else '\n#include "frontend.h"\n',
-        frontend="" if graph.frontend is None else _text("frontend_calls.h"),
+        calls=_calls(graph, "h"),
     )
+
+
+def _calls(graph: Graph, suffix: str) -> str:
+    """What a program calls beside net_invoke: from raw samples to the input, or from one sequence to the next."""
+    if graph.frontend is not None:
+        return _text(f"frontend_calls.{suffix}")
+    if not graph.steps:
+        return ""
+    first = plan(graph).size - sum(kept_bytes(graph).values())
+    return _filled(f"stream_calls.{suffix}", **({"steps": graph.steps} if suffix == "h" else {"first": first}))
 
 
 def _reads_tokens(graph: Graph) -> bool:
@@ -134,7 +146,7 @@ def _network(graph: Graph) -> str:
         constants="\n".join(constant.text for constant in constants),
         kernels="\n".join(_kernels(layers)),
         arena=_arena(graph, planned.frontend),
-        frontend="" if graph.frontend is None else _text("frontend_calls.c"),
+        calls=_calls(graph, "c"),
         input_offset=planned.offsets[0],
         output_offset=planned.offsets[graph.output],
         operators="\n".join(layers[step].call(planned.offsets, planned.scratch.get(step, 0)) for step in planned.order),
@@ -157,16 +169,16 @@ def _vectors(graph: Graph, vectors: Tensor) -> str:
         "test/vectors.h",
         vectors=len(vectors),
         type=f"{str(vectors.dtype).removeprefix('torch.')}_t",
-        count="NET_INPUT_SIZE" if front is None else "FRONTEND_SAMPLES",
+        count="FRONTEND_SAMPLES" if front else "NET_STEPS * NET_INPUT_SIZE" if graph.steps else "NET_INPUT_SIZE",
         inputs=_rows(vectors),
         outputs=_rows((outputs + target.zero_point).to(torch.int8)),
-        give=_text("test/give.h" if front is None else "test/give_samples.h"),
+        give=_text(f"test/{'give_samples' if front else 'give_steps' if graph.steps else 'give'}.h"),
     )
 
 
-def _default_vectors(source: Activation) -> Tensor:
+def _default_vectors(graph: Graph) -> Tensor:
     """Zero, the smallest and the largest input, and random ones; always the same."""
-    shape = (_VECTORS, *source.shape)
+    source, shape = graph.activations[0], (_VECTORS, *graph.input_shape)
     vectors = torch.randint(-128, 128, shape, dtype=torch.int8, generator=torch.Generator().manual_seed(0))
     for row, value in enumerate((source.zero_point, -128, 127)):
         vectors[row] = value

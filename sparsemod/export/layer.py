@@ -217,8 +217,9 @@ class Layer:
                 numbers = [constants.count, f"INT64_C({constants.eps})", constants.bits, constants.shift]
                 return [self._weights(), *map(str, numbers)]
             case "lstm" | "gru":
-                settings = [options[key][0] for key in ("units", "reverse", "last")]
-                return [self._weights(), f"arena + {scratch}", *map(str, settings)]
+                units, reverse, last = (options[key][0] for key in ("units", "reverse", "last"))
+                saved = f"arena + {scratch + 2 * units}" if self.graph.steps else "0"
+                return [self._weights(), f"arena + {scratch}", saved, str(units), str(reverse), str(last)]
             case "embedding":
                 assert operator.weight is not None
                 return [self._weights(), _row(operator.weight.shape)]

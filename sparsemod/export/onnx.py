@@ -20,6 +20,7 @@ from sparsemod.export import artefact
 from sparsemod.export.layer import identifiers
 from sparsemod.export.onnx_draft import Draft
 from sparsemod.export.onnx_kinds import KINDS
+from sparsemod.export.whole import require_whole
 from sparsemod.graph import Graph, Operator
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def export(graph: Graph, path: str | Path) -> None:
         path: A new file.
 
     Raises:
-        InputError: An operator cannot be written or has no trained weights, or the file exists or cannot be written,
-            or the package onnx is missing.
+        InputError: An operator cannot be written or has no trained weights, the network takes one step at a time, the
+            file exists or cannot be written, or the package onnx is missing.
     """
     path = Path(path)
     artefact.require_new(path)
@@ -81,6 +82,7 @@ def model(graph: Graph) -> "tuple[onnx.ModelProto, dict[int, str]]":
 
 
 def _require_writable(graph: Graph) -> None:
+    require_whole(graph)
     if not graph.operators:
         raise InputError("the network computes nothing: there is nothing to write")
     for operator in graph.operators:

@@ -18,7 +18,7 @@ from torch import Tensor
 from sparsemod.errors import InputError, SparsemodError
 from sparsemod.export import artefact
 from sparsemod.export.qdq import Qdq
-from sparsemod.export.whole import Whole, compare, inputs_of
+from sparsemod.export.whole import Whole, compare, inputs_of, require_whole
 from sparsemod.graph import Graph
 
 if TYPE_CHECKING:
@@ -56,12 +56,13 @@ def export(graph: Graph, path: str | Path, kernels: str = "xnnpack", core: str =
         core: The processor, such as Cortex-M4, of a program with kernels for it.
 
     Raises:
-        InputError: The file exists or cannot be written, the package executorch is missing, or it has no kernels for
-            the core.
+        InputError: The file exists or cannot be written, the network takes one step at a time, the package executorch
+            is missing, or it has no kernels for the core.
         SparsemodError: ExecuTorch computes something else; nothing is written.
     """
     path = Path(path)
     artefact.require_new(path)
+    require_whole(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those between PyTorch and ExecuTorch are theirs to mend
         exported, content = _exported(graph, kernels, core)

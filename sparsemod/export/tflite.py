@@ -17,7 +17,7 @@ from sparsemod.export import artefact
 from sparsemod.export.layer import identifiers
 from sparsemod.export.tflite_draft import Draft, stored
 from sparsemod.export.tflite_kinds import KINDS, written
-from sparsemod.export.whole import Whole, compare
+from sparsemod.export.whole import Whole, compare, require_whole
 from sparsemod.graph import Graph
 
 _VERSION = 3
@@ -35,8 +35,8 @@ def export(graph: Graph, path: str | Path) -> Whole:
         How far LiteRT is from the network.
 
     Raises:
-        InputError: The network has float parts or operators that cannot be written, the file exists or cannot be
-            written, or the package ai-edge-litert is missing.
+        InputError: The network has float parts or operators that cannot be written, or takes one step at a time; the
+            file exists or cannot be written, or the package ai-edge-litert is missing.
         SparsemodError: LiteRT computes something else; nothing is written.
     """
     path = Path(path)
@@ -77,6 +77,7 @@ def model(graph: Graph) -> bytes:
 
 
 def _require_writable(graph: Graph) -> None:
+    require_whole(graph)
     if not graph.operators:
         raise InputError("the network computes nothing: there is nothing to write")
     if any(activation.itemsize != 1 for activation in graph.activations):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsemod.errors import SparsemodError
+from sparsemod.errors import InputError, SparsemodError
 from sparsemod.graph import Graph, run
 
 VECTORS = 64
@@ -43,6 +43,19 @@ class Whole:
             f"{self.largest:.0f} step{'s' * (self.largest != 1)}" if self.integer else f"{self.largest:.1e} relative"
         )
         return f"largest difference {steps}, {self.same:.2%} of the outputs the same, same class {self.agreement:.2%}"
+
+
+def require_whole(graph: Graph) -> None:
+    """Refuses a network that keeps states from one inference to the next.
+
+    Raises:
+        InputError: It is a network of one step.
+    """
+    if graph.steps:
+        raise InputError(
+            "the network takes one step at a time and keeps its states, which only exported C does: --to c. ONNX files "
+            "hold networks of whole sequences, as [TRAIN] streaming = false finds them"
+        )
 
 
 def inputs_of(graph: Graph) -> Tensor:

@@ -125,18 +125,26 @@ class Graph:
         activations: Everything that flows between them.
         sparsity: Share of the weights that pruning will set to zero; says something only before there are values.
         frontend: What makes the input from raw samples, if anything does; it counts in every cost, and is exported.
+        steps: T, if this is the network of one step, whose recurrent operators go on where they ended; 0 if it is not.
     """
 
     operators: Sequence[Operator]
     activations: Sequence[Activation]
     sparsity: float = 0.0
     frontend: "FrontEnd | None" = None
+    steps: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Runs the network: real inputs (N, *input shape) to real outputs (N, *output shape); see `graph.run`."""
+        """Runs the network: real inputs (N, *input_shape) to real outputs (N, *output shape); see `graph.run`."""
         from sparsemod.graph.run import run
 
         return run(self, x)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of a sample, without the batch: the whole sequence, also where the first activation is one step of it."""
+        shape = self.activations[0].shape
+        return (self.steps, *shape[1:]) if self.steps else shape
 
     @property
     def macs(self) -> int:
@@ -179,13 +187,14 @@ class Graph:
                     row[key] = dict(value) if key == "options" else value
             rows.append(row)
         plain: dict[str, object] = {"operators": rows, "activations": [vars(each) for each in self.activations]}
-        return tensors, plain if self.frontend is None else plain | {"frontend": _taken_apart(self.frontend)}
+        plain |= {} if self.frontend is None else {"frontend": _taken_apart(self.frontend)}
+        return tensors, plain | ({"steps": self.steps} if self.steps else {})
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], plain: Mapping[str, object]) -> "Graph":
         """The graph that `to_tensors` took apart."""
-        operators, activations = plain["operators"], plain["activations"]
-        assert isinstance(operators, list) and isinstance(activations, list)
+        operators, activations, steps = plain["operators"], plain["activations"], plain.get("steps", 0)
+        assert isinstance(operators, list) and isinstance(activations, list) and isinstance(steps, int)
         built = []
         for index, row in enumerate(operators):
             values = {
@@ -197,7 +206,7 @@ class Graph:
             limits = {"low": float(row["low"]), "high": float(row["high"])}
             built.append(Operator(**{**row, **values, **lists, **limits, "options": options}))
         shaped = tuple(Activation(**{**row, "shape": tuple(row["shape"])}) for row in activations)
-        return cls(tuple(built), shaped, frontend=_put_together(plain.get("frontend")))
+        return cls(tuple(built), shaped, frontend=_put_together(plain.get("frontend")), steps=steps)
 
     def renamed(self, names: Sequence[str]) -> "Graph":
         """The same graph with other operator names."""

@@ -74,27 +74,29 @@ class Cell:
     multiplier: Tensor
     shift: Tensor
 
-    def all_steps(self, x: Tensor, backward: bool) -> Tensor:
+    def all_steps(self, x: Tensor, backward: bool, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """States after each step.
 
         Args:
             x: Without zero point, whole numbers, (N, T, F).
             backward: Whether the last step comes first.
+            before: What the last call kept, to go on there; zero if not given.
 
         Returns:
-            Whole numbers in float32, (N, T, H), in the order of the input.
+            Whole numbers in float32, (N, T, H), in the order of the input; and what is kept in the end, (2, N, H):
+            the cell or the exact state, and the state.
         """
         bias = torch.zeros(4 * self.units, dtype=torch.int64) if self.bias is None else self.bias.long()
         of_input, of_state = row_biases(self.kind, bias)
         given = self._steps(F.linear(x.to(self.inputs.dtype), self.inputs), of_input, 0)
-        kept = torch.zeros(len(x), self.units, dtype=torch.int64)
-        h, found = kept, [kept] * x.shape[1]
+        kept, h = torch.zeros(2, len(x), self.units, dtype=torch.int64) if before is None else before
+        found = [h] * x.shape[1]
         update = _lstm if self.kind == "lstm" else _gru
         for step in reversed(range(x.shape[1])) if backward else range(x.shape[1]):
             sums = F.linear(h.to(self.states.dtype), self.states)
             kept, h = update(given[:, step], self._steps(sums, of_state, 1), kept)
             found[step] = h
-        return torch.stack(found, 1).float()
+        return torch.stack(found, 1).float(), torch.stack([kept, h])
 
     def _steps(self, sums: Tensor, bias: Tensor, part: int) -> Tensor:
         """Sums of products in steps of a gate: (..., gates * H) -> (..., H, gates)."""
@@ -157,8 +159,10 @@ def _rounded(value: Tensor, bits: int) -> Tensor:
 # --- in real numbers -------------------------------------------------------------------------------------------------
 
 
-def real_steps(kind: str, units: int, x: Tensor, weight: Tensor, bias: Tensor | None, backward: bool) -> Tensor:
-    """States after each step of a float layer, (N, T, F) -> (N, T, H).
+def real_steps(
+    kind: str, units: int, x: Tensor, weight: Tensor, bias: Tensor | None, backward: bool, before: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """States after each step of a float layer, (N, T, F) -> (N, T, H), and what is kept in the end.
 
     Args:
         kind: lstm or gru.
@@ -167,14 +171,16 @@ def real_steps(kind: str, units: int, x: Tensor, weight: Tensor, bias: Tensor | 
         weight: (gates * H, F + H), unit by unit.
         bias: (4 * H), unit by unit, or None.
         backward: Whether the last step comes first.
+        before: What the last call kept, to go on there; zero if not given.
     """
     gates = GATES[kind]
     rows = weight.reshape(units, gates, -1).transpose(0, 1).flatten(0, 1)
     parameters = [rows[:, : x.shape[-1]].contiguous(), rows[:, x.shape[-1] :].contiguous()]
     if bias is not None:
         parameters += [each.reshape(units, gates).t().flatten() for each in row_biases(kind, bias)]
-    start = torch.zeros(1, len(x), units)
+    start = torch.zeros(2 if kind == "lstm" else 1, len(x), units) if before is None else before
     settings = (parameters, bias is not None, 1, 0.0, False, False, True)
     x = x.flip(1) if backward else x
-    found: Tensor = torch.lstm(x, (start, start), *settings)[0] if kind == "lstm" else torch.gru(x, start, *settings)[0]
-    return found.flip(1) if backward else found
+    found: Tensor
+    found, *kept = torch.lstm(x, start.split(1), *settings) if kind == "lstm" else torch.gru(x, start, *settings)
+    return found.flip(1) if backward else found, torch.cat(kept)

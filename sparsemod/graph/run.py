@@ -30,10 +30,12 @@ def run(graph: Graph, x: Tensor) -> Tensor:
 
     Args:
         graph: A lowered graph, or one traced with the scheme `none` from a module that has values.
-        x: Inputs, (N, *input shape), float32, or whole numbers for an embedding.
+        x: Inputs, (N, *input_shape), float32, or whole numbers for an embedding. A network of one step gets whole
+            sequences, too, of any length: step after step, from states of zero on.
 
     Returns:
-        Outputs in real units, (N, *output shape); of an integer graph whole steps of the output's scale.
+        Outputs in real units, (N, *output shape), of a sequence after its last step; of an integer graph whole steps
+        of the output's scale.
     """
     steps = [_step(graph, operator) for operator in graph.operators]
     last_use = {position: step for step, operator in enumerate(graph.operators) for position in operator.inputs}
@@ -48,11 +50,11 @@ def activations(graph: Graph, x: Tensor) -> dict[int, Tensor]:
 
     Args:
         graph: As for `run`.
-        x: Inputs, (N, *input shape), float32; all of them are processed at once.
+        x: Inputs, (N, *input_shape), float32; all of them are processed at once.
 
     Returns:
         By position in `graph.activations`: integers with their zero point in int8, or real values in float32; each
-        (N, *shape).
+        (N, *shape). Of a network of one step what flows at the last one.
     """
     steps = [_step(graph, operator) for operator in graph.operators]
     with torch.backends.nnpack.flags(enabled=False):
@@ -117,13 +119,23 @@ def _exact_type(operator: Operator, weight: Tensor, source: Activation) -> torch
 
 
 def _run_batch(graph: Graph, steps: Sequence[_Step], last_use: Mapping[int, int], x: Tensor) -> dict[int, Tensor]:
-    """The activations, by position; those with a step of last use are gone after it."""
-    values = {0: _quantize(_channels_last(x), graph.activations[0])}
-    for number, step in enumerate(steps):
-        values[step.operator.output] = _apply(step, [values[position] for position in step.operator.inputs])
-        for position in step.operator.inputs:
-            if last_use.get(position) == number and position != graph.output:
-                values.pop(position, None)
+    """The activations, by position; those with a step of last use are gone after it.
+
+    A network of one step runs for each, and what its recurrent operators keep goes from one to the next.
+    """
+    values: dict[int, Tensor] = {}
+    kept: dict[int, Tensor] = {}
+    for given in x.split(1, 1) if graph.steps else [x]:
+        values = {0: _quantize(_channels_last(given), graph.activations[0])}
+        for number, step in enumerate(steps):
+            inputs, output = [values[position] for position in step.operator.inputs], step.operator.output
+            if step.operator.kind in GATES:
+                values[output], kept[number] = _recurrent(step, inputs[0], kept.get(number))
+            else:
+                values[output] = _apply(step, inputs)
+            for position in step.operator.inputs:
+                if last_use.get(position) == number and position != graph.output:
+                    values.pop(position, None)
     return values
 
 
@@ -136,8 +148,6 @@ def _apply(step: _Step, inputs: list[Tensor]) -> Tensor:
     if operator.kind == "embedding":
         rows = step.weight[inputs[0].long().clamp(0, len(step.weight) - 1)]
         return _quantize(rows, to) if rows.is_floating_point() else rows.float()
-    if operator.kind in GATES:
-        return _recurrent(step, inputs[0])
     if step.factor is not None:
         return _integer(step, step.factor, inputs)
     reals = [_real(value, activation) for value, activation in zip(inputs, step.inputs, strict=True)]
@@ -187,18 +197,19 @@ def _integer(step: _Step, factor: Tensor, inputs: list[Tensor]) -> Tensor:
     return result.add_(step.offset).floor_().float().clamp_(step.operator.low - zero, step.operator.high - zero)
 
 
-def _recurrent(step: _Step, x: Tensor) -> Tensor:
-    """States of all steps or of the last one, by the formulas of `recurrence`."""
+def _recurrent(step: _Step, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    """States of all steps or of the last one, by the formulas of `recurrence`; and what is kept, from what was."""
     operator, weight = step.operator, step.weight
     units, reverse, last = (operator.options[key][0] for key in ("units", "reverse", "last"))
     if operator.multiplier is None or operator.shift is None:
-        real = real_steps(operator.kind, units, _real(x, step.inputs[0]), weight, operator.bias, bool(reverse))
+        x = _real(x, step.inputs[0])
+        real, kept = real_steps(operator.kind, units, x, weight, operator.bias, bool(reverse), before)
         steps = _quantize(real, step.output)
     else:
         of_input, of_state = weight[:, : x.shape[-1]].double(), weight[:, x.shape[-1] :].double()
         cell = Cell(operator.kind, units, of_input, of_state, operator.bias, operator.multiplier, operator.shift)
-        steps = cell.all_steps(x, bool(reverse))
-    return steps[:, 0 if reverse else -1] if last else steps
+        steps, kept = cell.all_steps(x, bool(reverse), before)
+    return steps[:, 0 if reverse else -1] if last else steps, kept
 
 
 def _looked_up(kind: str, table: Tensor, x: Tensor, source: Activation, to: Activation) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsemod.cost.layers import layer_costs
-from sparsemod.cost.liveness import buffers, flow
+from sparsemod.cost.liveness import Buffer, buffers, flow, kept_bytes
 from sparsemod.cost.memory import plan
 from sparsemod.device import Device
 from sparsemod.errors import InputError
@@ -112,7 +112,9 @@ def memory_map(graph: Graph) -> dict[str, Any]:
     makers = {operator.output: operator.name for operator in graph.operators}
     starts = dict(planned.offsets) | {values.own(operator): start for operator, start in planned.scratch.items()}
     rows = []
-    for buffer in buffers(values, planned.order):
+    last = len(planned.order) - 1
+    kept = [Buffer([values.own(operator)], size, 0, last) for operator, size in kept_bytes(graph).items()]
+    for buffer in [*buffers(values, planned.order), *kept]:
         first = buffer.values[0]
         if first not in starts:
             continue  # takes no memory

@@ -26,4 +26,4 @@ const int8_t *net_output(void) {
 
 void net_invoke(void) {
 $operators}
-$frontend
+$calls

@@ -38,7 +38,7 @@ extern const int8_t net_input_zero_point, net_output_zero_point;
 int8_t *net_input(void);
 const int8_t *net_output(void);
 void net_invoke(void);
-$frontend
+$calls
 #ifdef __cplusplus
 }
 #endif

@@ -1,8 +1,9 @@
 /* Long short-term memory; weights (unit, gate, input and state). Of its own memory it needs two bytes for each unit,
- * and one more where only the last step is written. */
-KERNEL void lstm_${index}_$bits(const Input *x, const Output *y, const Weights *weights, int8_t *own, int units,
-                              int reverse, int last) {
-    Step now = {0, 0, x->width, units, x->zero_point};
+ * and one more where only the last step is written. It begins at zero, or if saved is not 0 with the state in there,
+ * one byte for each unit, and leaves the last one there. */
+KERNEL void lstm_${index}_$bits(const Input *x, const Output *y, const Weights *weights, int8_t *own, int8_t *saved,
+                              int units, int reverse, int last) {
+    Step now = {0, saved, x->width, units, x->zero_point};
     for (int left = x->channels - 1; left >= 0; left--) {
         const int step = reverse ? left : x->channels - 1 - left;
         int8_t *h = last ? (left % 2 ? own + 2 * units : y->data) : y->data + step * units;
@@ -25,4 +26,6 @@ KERNEL void lstm_${index}_$bits(const Input *x, const Output *y, const Weights *
         }
         now.h = h;
     }
+    for (int unit = 0; saved && unit < units; unit++)
+        saved[unit] = now.h[unit];
 }
