@@ -20,7 +20,7 @@ from string import Template
 from sparsemod.device import Device
 from sparsemod.errors import SparsemodError
 from sparsemod.export import artefact
-from sparsemod.export.build import FLAGS, SECONDS, Check, memory, objects, printed, run
+from sparsemod.export.build import AGREEING, FLAGS, SECONDS, Check, compared, libraries, memory, objects, printed, run
 
 STACK_BYTES = 512
 """What `device.ld` keeps free for the stack."""
@@ -100,7 +100,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     if device.core not in _LINKED:
         note = f"not built for its processor ({device.core or 'unknown'}), which is no Cortex-M that is known here"
         return [*found, Check("", None, None, device.name, note=note)]
-    return found if missing else found + _linked(folder, device)
+    return found if missing else found + _linked(folder, facts, device)
 
 
 def _missing() -> str:
@@ -128,16 +128,17 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
         script, program = scratch / "board.ld", scratch / "net.elf"
         script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes))
         parts = objects(_compiler(board.core), artefact.sources(folder), scratch)
-        if _overflows(_link(folder, board.core, script, parts, program, "main.c", f"-DRUNS={runs}")):
+        linked = [*parts, *libraries(facts)]
+        if _overflows(_link(folder, board.core, script, linked, program, "main.c", f"-DRUNS={runs}")):
             note = f"not run, as {board.machine} has {board.memory_bytes:,} bytes of flash and as many of RAM"
             return [Check("", None, None, board.core, note=note)]
         arena, constants = memory(run([f"{_PREFIX}nm", "-S", *parts]))
         flash, _ = _sections(*parts)
         output = run(_emulator(board, program), seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND)
     first = "" if runs == facts["vectors"] else f" (the first {runs})"
-    identical = printed(output, r"of \d+ vectors identical")
+    identical = printed(output, AGREEING)
     return [
-        Check(f"vectors with identical outputs{first}", runs, identical, board.core),
+        Check(f"{compared(facts)}{first}", runs, identical, board.core),
         Check("arena (bytes)", facts["arena_bytes"], arena, board.core),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, board.core),
         Check("code, weights and constants (bytes)", None, flash, board.core),
@@ -162,11 +163,11 @@ def _instructions(ticks: int, board: Board, runs: int) -> int:
 # --- linked into the part --------------------------------------------------------------------------------------------
 
 
-def _linked(folder: Path, device: Device) -> list[Check]:
+def _linked(folder: Path, facts: dict[str, int], device: Device) -> list[Check]:
     """Flash and RAM of the smallest program around the network, or by how much it is too large."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         program = Path(scratch) / "net.elf"
-        parts = objects(_compiler(device.core), artefact.sources(folder), Path(scratch))
+        parts = [*objects(_compiler(device.core), artefact.sources(folder), Path(scratch)), *libraries(facts)]
         beyond = _overflows(_link(folder, device.core, folder / "device.ld", parts, program, "idle.c"))
         if not beyond:
             flash, ram = _sections(str(program))

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,24 @@ SECONDS = 120.0
 
 class NoCompiler(InputError):
     """A tool that building needs is not installed."""
+
+
+AGREEING = r"of \d+ vectors (?:identical|within the tolerance)"
+"""What a program prints after the number of vectors whose outputs are as recorded."""
+
+
+def compared(facts: Mapping[str, int]) -> str:
+    """What the check of the outputs is called: how close they must be, by the facts of an export."""
+    if "tolerance_steps" in facts:
+        return f"vectors within {facts['tolerance_steps']} step"
+    if "tolerance_millionths" in facts:
+        return f"vectors within {facts['tolerance_millionths'] / 1e6:g}"
+    return "vectors with identical outputs"
+
+
+def libraries(facts: Mapping[str, int]) -> list[str]:
+    """What a program links beside the network: a mathematical library if that computes in float."""
+    return ["-lm"] if any(name.startswith("tolerance") for name in facts) else []
 
 
 @dataclass(frozen=True)

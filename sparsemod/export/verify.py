@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparsemod.export import arm, artefact, avr
-from sparsemod.export.build import FLAGS, Check, NoCompiler, memory, objects, printed, run
+from sparsemod.export.build import AGREEING, FLAGS, Check, NoCompiler, compared, libraries, memory, objects, printed, run
 
 _COMPILERS = ("cc", "gcc", "clang")
 
@@ -24,7 +24,7 @@ def verify(folder: str | Path, flags: Sequence[str] = (), emulate: bool = True) 
             is one.
 
     Returns:
-        For the host: identical vectors, bytes of the arena and bytes of constants, as the object file holds them. Then
+        For the host: vectors whose outputs are as recorded, bytes of the arena and bytes of constants, as the object file holds them. Then
         the same and more for each emulated processor, or one check whose note says which package is missing.
 
     Raises:
@@ -49,11 +49,11 @@ def _host(folder: Path, facts: dict[str, int], flags: Sequence[str]) -> list[Che
         program = Path(scratch) / "net_test"
         test = folder / "test" / "test_main.c"
         parts = objects([compiler, *FLAGS, *flags], artefact.sources(folder), Path(scratch))
-        run([compiler, *FLAGS, *flags, f"-I{folder}", *parts, str(test), "-o", str(program)])
+        run([compiler, *FLAGS, *flags, f"-I{folder}", *parts, str(test), "-o", str(program), *libraries(facts)])
         arena, constants = memory(run([nm, "-S", *parts]))
-        identical = printed(run([str(program)], accepted=(0, 1)), r"of \d+ vectors identical")
+        identical = printed(run([str(program)], accepted=(0, 1)), AGREEING)
     return [
-        Check("vectors with identical outputs", facts["vectors"], identical),
+        Check(compared(facts), facts["vectors"], identical),
         Check("arena (bytes)", facts["arena_bytes"], arena),
         Check("weights and constants (bytes)", facts["const_bytes"], constants),
     ]

@@ -146,6 +146,12 @@ class Graph:
         shape = self.activations[0].shape
         return (self.steps, *shape[1:]) if self.steps else shape
 
+    def integer(self, operator: Operator) -> bool:
+        """Whether an operator computes in integers: all that it reads, writes and holds is int8."""
+        flowing = (*operator.inputs, operator.output)
+        narrow = all(self.activations[position].itemsize == 1 for position in flowing)
+        return narrow and (operator.weight is None or operator.weight_itemsize == 1)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, pruned weights included."""
