@@ -13,6 +13,7 @@ clock [QEMU]. So one tick is 0.625 instructions at 25 MHz; the count is the same
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -20,10 +21,10 @@ from string import Template
 from sparsemod.device import Device
 from sparsemod.errors import SparsemodError
 from sparsemod.export import artefact
-from sparsemod.export.build import AGREEING, FLAGS, SECONDS, Check, compared, libraries, memory, objects, printed, run
+from sparsemod.export.build import FLAGS, SECONDS, Check, libraries, memory, objects, printed, run, vectors_check
 
-STACK_BYTES = 512
-"""What `device.ld` keeps free for the stack."""
+_STACK_BYTES, _FLOAT_STACK_BYTES = 512, 768
+"""What `device.ld` keeps free for the stack, of a network that is int8 throughout and of others."""
 
 _SOURCE = Path(__file__).parent / "source" / "arm"
 _PREFIX = "arm-none-eabi-"
@@ -71,12 +72,17 @@ _LINKED = {*BOARDS, "Cortex-M0", "Cortex-M0+", "Cortex-M23", "Cortex-M55"}
 """Cores of parts that a network can be linked for, with a board or without."""
 
 
-def device_script(device: Device) -> str | None:
-    """Linker script with the memory of a part; None if it is no Cortex-M that can be built for."""
+def device_script(device: Device, facts: Mapping[str, int]) -> str | None:
+    """Linker script with the memory of a part; None if it is no Cortex-M that can be built for.
+
+    Args:
+        device: The part.
+        facts: What is predicted of the network.
+    """
     if device.core not in _LINKED:
         return None
     board = BOARDS.get(device.core, BOARDS["Cortex-M3"])  # whose addresses are those of most parts
-    return _script(board, device.name, device.flash_bytes, device.ram_bytes)
+    return _script(board, device.name, device.flash_bytes, device.ram_bytes, _stack_bytes(facts))
 
 
 def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[Check]:
@@ -126,7 +132,7 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as name:
         scratch = Path(name)
         script, program = scratch / "board.ld", scratch / "net.elf"
-        script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes))
+        script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes, _stack_bytes(facts)))
         parts = objects(_compiler(board.core), artefact.sources(folder), scratch)
         linked = [*parts, *libraries(facts)]
         if _overflows(_link(folder, board.core, script, linked, program, "main.c", f"-DRUNS={runs}")):
@@ -135,14 +141,12 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
         arena, constants = memory(run([f"{_PREFIX}nm", "-S", *parts]))
         flash, _ = _sections(*parts)
         output = run(_emulator(board, program), seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND)
-    first = "" if runs == facts["vectors"] else f" (the first {runs})"
-    identical = printed(output, AGREEING)
     return [
-        Check(f"{compared(facts)}{first}", runs, identical, board.core),
+        vectors_check(facts, output, board.core, runs),
         Check("arena (bytes)", facts["arena_bytes"], arena, board.core),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, board.core),
         Check("code, weights and constants (bytes)", None, flash, board.core),
-        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.core, limit=STACK_BYTES),
+        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.core, limit=_stack_bytes(facts)),
         Check("instructions per inference", None, _instructions(printed(output, "ticks"), board, runs), board.core),
     ]
 
@@ -172,14 +176,14 @@ def _linked(folder: Path, facts: dict[str, int], device: Device) -> list[Check]:
         if not beyond:
             flash, ram = _sections(str(program))
             beyond = {"FLASH": flash - device.flash_bytes, "RAM": ram - device.ram_bytes}
-    return _part_checks(device, beyond)
+    return _part_checks(device, _stack_bytes(facts), beyond)
 
 
-def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
+def _part_checks(device: Device, stack: int, beyond: dict[str, int]) -> list[Check]:
     """One check per memory, by how many bytes a program goes beyond it (below zero: it fits)."""
     rows = {
         "FLASH": ("flash, with start-up code (bytes)", device.flash_bytes),
-        "RAM": (f"RAM, with {STACK_BYTES} bytes of stack (bytes)", device.ram_bytes),
+        "RAM": (f"RAM, with {stack} bytes of stack (bytes)", device.ram_bytes),
     }
     found = []
     for region, excess in beyond.items():
@@ -192,14 +196,18 @@ def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
-def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int) -> str:
+def _stack_bytes(facts: Mapping[str, int]) -> int:
+    return _FLOAT_STACK_BYTES if libraries(facts) else _STACK_BYTES
+
+
+def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int, stack_bytes: int) -> str:
     return Template((_SOURCE / "link.ld").read_text(encoding="utf-8")).substitute(
         title=title,
         flash_origin=f"0x{board.flash:08x}",
         ram_origin=f"0x{board.ram:08x}",
         flash_bytes=flash_bytes,
         ram_bytes=ram_bytes,
-        stack_bytes=STACK_BYTES,
+        stack_bytes=stack_bytes,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sparsemod.device import Device
 from sparsemod.export import artefact
-from sparsemod.export.build import AGREEING, SECONDS, WARNINGS, Check, compared, libraries, memory, objects, printed, run
+from sparsemod.export.build import SECONDS, WARNINGS, Check, libraries, memory, objects, printed, run, vectors_check
 
 CORE = "AVR"
 """As `Device` names it."""
@@ -75,9 +75,8 @@ def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
         run([*_compiler("run"), *main, *parts, "-o", str(program), *libraries(facts)])
         emulator = ["simavr", "-m", _PARTS["run"], "-f", str(_CLOCK_HZ), str(program)]
         output = _plain(run(emulator, seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND))
-    first = "" if runs == facts["vectors"] else f" (the first {runs})"
     return [
-        Check(f"{compared(facts)}{first}", runs, printed(output, AGREEING), CORE),
+        vectors_check(facts, output, CORE, runs),
         Check("arena (bytes)", facts["arena_bytes"], arena, CORE),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, CORE),
         Check(_STACK, None, printed(output, "bytes of stack"), CORE),

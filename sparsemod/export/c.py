@@ -17,8 +17,8 @@ decode it; the text of both is filled in for each encoding, so that the compiler
 Float parts of a network are computed by kernels of their own, `float_*`, which also need <math.h>. Where parts meet,
 these read and write int8 as well, through two functions whose text is shorter if the network is float throughout.
 
-A dense kernel of int8 computes four output channels at once, so that an input is read once for four products. A kernel that
-gets its weights one by one uses each at 16 neighbouring places. That also suits depthwise layers.
+A dense kernel of int8 computes four output channels at once, so that an input is read once for four products. A kernel
+that gets its weights one by one uses each at 16 neighbouring places. That also suits depthwise layers.
 
 [Abramowitz1964] Handbook of Mathematical Functions.
 """
@@ -84,7 +84,7 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, devi
         "examples/invoke/invoke.ino": filled("library/invoke.ino", type=_ctype(source)),
         **{name: loosely_filled(f"library/{name}", numbers=numbers, libm=libm.get(name, "")) for name in _LIBRARY},
     }
-    if device is not None and (script := arm.device_script(device)):
+    if device is not None and (script := arm.device_script(device, facts)):
         files["device.ld"] = script
     artefact.write(Path(folder), files, facts, device)
 

@@ -89,7 +89,8 @@ class FloatLayer(Layer):
             case "linear":
                 return [self._weights()]
             case "lstm" | "gru":
-                return [self._weights(), *self._memory(scratch), listed([options[key][0] for key in ("units", "reverse", "last")])]
+                settings = [options[key][0] for key in ("units", "reverse", "last")]
+                return [self._weights(), *self._memory(scratch), listed(settings)]
             case "embedding":
                 assert operator.weight is not None
                 return [self._name("weight"), listed(operator.weight.shape)]

@@ -1,9 +1,10 @@
 """The C of the kernels that a network needs, and of what these need."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from sparsemod.cost.encoding import RUN_BITS
-from sparsemod.export.float_layer import FORMULAS, FloatLayer
+from sparsemod.export.float_layer import FORMULAS
 from sparsemod.export.layer import Layer
 from sparsemod.export.texts import filled, text
 from sparsemod.graph.recurrence import GATES
@@ -42,21 +43,26 @@ def kernels(layers: Sequence[Layer]) -> list[str]:
     shared += ["output"] if kinds & {"linear", "conv"} else []
     shared += ["dot"] if plain & {"conv", "linear"} else []
     shared += _of_floats(layers, kinds)
-    gates = {(f"{kind[:-len(name)]}recurrent", index, bits) for kind, index, bits in encoded for name in GATES if kind.endswith(name)}
+    gates = {
+        (re.sub("lstm|gru", "recurrent", kind), index, bits)
+        for kind, index, bits in encoded
+        if kind in (*GATES, *_FLOAT_GATES)
+    }
     texts = [
         filled(f"kernels/{kind}_encoded.c", index=index, bits=bits)
         for kind, index, bits in (*sorted(gates), *sorted(encoded))
     ]
-    decoders = _decoders({(index, bits) for _, index, bits in encoded})
-    return [*(text(f"kernels/{name}.c") for name in shared), *map(_plain, sorted(plain)), *_functions(layers), *decoders, *texts]
+    first = [*(text(f"kernels/{name}.c") for name in shared), *map(_plain, sorted(plain)), *_functions(layers)]
+    return [*first, *_decoders({(index, bits) for _, index, bits in encoded}), *texts]
 
 
 def _of_floats(layers: Sequence[Layer], kinds: set[str]) -> list[str]:
     """Names of what kernels in real numbers share."""
-    found = [layer for layer in layers if isinstance(layer, FloatLayer) and layer.kind.startswith("float_")]
+    found = [layer for layer in layers if layer.kind.startswith("float_")]
     if not found:
         return []
-    ends = {layer.graph.activations[position].itemsize for layer in found for position in (*layer.operator.inputs, layer.operator.output)}
+    flowing = [position for layer in found for position in (*layer.operator.inputs, layer.operator.output)]
+    ends = {found[0].graph.activations[position].itemsize for position in flowing}
     shared = ["float_types", "float_plain" if ends == {4} else "float_seams"]
     shared += ["float_weights"] if kinds & set(_FLOAT_WEIGHTED) else []
     shared += ["float_output"] if kinds & {"float_conv", "float_linear"} else []

@@ -137,7 +137,8 @@ class Layer:
             found += [("multiplier", operator.multiplier.flatten().numpy())]
             found += [("shift", shift.flatten().numpy().astype(np.int8))]
         if operator.table is not None:
-            found.append(("table", operator.table.numpy().astype(np.int8 if operator.kind == "function" else np.uint16)))
+            ctype = np.int8 if operator.kind == "function" else np.uint16
+            found.append(("table", operator.table.numpy().astype(ctype)))
         return [Constant(self._name(what), values) for what, values in found if len(values)]
 
     def call(self, offsets: Mapping[int, int], scratch: int = 0) -> str:
@@ -298,6 +299,7 @@ def pair(values: Sequence[int], fill: int) -> str:
 
 
 def listed(values: Sequence[int]) -> str:
+    """Whole numbers with commas."""
     return ", ".join(map(str, values))
 
 

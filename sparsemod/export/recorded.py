@@ -1,7 +1,11 @@
 """Inputs that are recorded with exported C, the outputs that the executor gives for them, and how far C may be off.
 
 Integers agree bit for bit. Sums in float32 depend on their order, and C libraries differ in the last bits of exp and
-tanh, so that real outputs agree within a tolerance.
+tanh, so that real outputs agree within a tolerance. Where float parts write int8 for others to read, a value close to
+half a step may become the next one: that is a larger difference, but a rare one.
+
+Largest differences measured, relative to the largest output: 4e-6 in 200 random float networks, and behind such steps
+1e-3 in networks of 20,000 of them; of int8 outputs one step.
 """
 
 from collections.abc import Mapping
@@ -17,8 +21,8 @@ from sparsemod.graph import Activation, Graph, run
 _VECTORS = 8
 _STEPS = 1
 """By which an int8 output may be off that follows float parts."""
-_MILLIONTHS = 100
-"""Of the largest output, by which real outputs may be off."""
+_MILLIONTHS, _MILLIONTHS_BEHIND_STEPS = 100, 10_000
+"""Of the largest output, by which real outputs may be off, without and with int8 between float parts."""
 
 
 def given(graph: Graph) -> Activation:
@@ -36,8 +40,11 @@ def tolerance(graph: Graph) -> dict[str, int]:
     """By how much an output may be off, by unit; nothing if the network is int8 throughout."""
     if exact(graph):
         return {}
-    rounded = graph.activations[graph.output].itemsize == 1
-    return {"tolerance_steps": _STEPS} if rounded else {"tolerance_millionths": _MILLIONTHS}
+    if graph.activations[graph.output].itemsize == 1:
+        return {"tolerance_steps": _STEPS}
+    written = [graph.activations[operator.output] for operator in graph.operators if not graph.integer(operator)]
+    rounded = any(activation.itemsize == 1 for activation in written)
+    return {"tolerance_millionths": _MILLIONTHS_BEHIND_STEPS if rounded else _MILLIONTHS}
 
 
 def files(graph: Graph, vectors: Tensor) -> Mapping[str, str]:
@@ -95,7 +102,8 @@ def default_vectors(graph: Graph) -> Tensor:
     source, shape, rng = graph.activations[0], (_VECTORS, *graph.input_shape), torch.Generator().manual_seed(0)
     tables = [operator.weight for operator in graph.operators if operator.kind == "embedding"]
     if source.itemsize == 1:
-        vectors, extreme = torch.randint(-128, 128, shape, dtype=torch.int8, generator=rng), (source.zero_point, -128, 127)
+        vectors = torch.randint(-128, 128, shape, dtype=torch.int8, generator=rng)
+        extreme = (source.zero_point, -128, 127)
     elif tables and tables[0] is not None:
         rows = len(tables[0])
         vectors, extreme = torch.randint(rows, shape, generator=rng).float(), (0, rows - 1, rows + 3)
