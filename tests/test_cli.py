@@ -325,6 +325,14 @@ class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
 pruned = Net()
 with torch.no_grad():
     pruned[3].weight[5:] = 0
@@ -357,6 +365,14 @@ def test_score_says_what_does_not_fit(nets, capsys):
     text = capsys.readouterr().out
     assert "working memory  2,136 bytes, 104.3% of the RAM: DOES NOT FIT" in text
     assert "energy" in text and "mJ" in text
+
+
+def test_score_of_one_step_says_so(nets, capsys):
+    """Input and state take 4 bytes each, and 4 units keep 3 bytes each."""
+    assert main(["score", "nets.py:Recurrent", "--input", "100x3", "--device", "rp2040", "--streaming"]) == 0
+    text = capsys.readouterr().out
+    assert "nets.py:Recurrent on rp2040, one of 100 steps at a time" in text
+    assert "working memory  20 bytes" in text
 
 
 def test_score_as_json_adds_up(nets, capsys):

@@ -26,6 +26,16 @@ def make():
 def broken():
     raise KeyError("weights.pt")
 
+class Recurrent(nn.Module):
+    def __init__(self, both=False):
+        super().__init__()
+        self.rnn, self.head = nn.GRU(3, 4, batch_first=True, bidirectional=both), nn.LazyLinear(2)
+        self(torch.zeros(1, 5, 3))
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+both = Recurrent(True)
 instance = Net()
 with torch.no_grad():
     instance[1].weight[0] = 0
@@ -62,6 +72,14 @@ def test_weights_that_are_zero_are_not_counted(file: Path) -> None:
 def test_scheme_sets_the_bytes_per_element(file: Path) -> None:
     assert graph_of(f"{file}:Net", (4,)).activations[0].itemsize == 1
     assert graph_of(f"{file}:Net", (4,), "none").activations[0].itemsize == 4
+
+
+def test_streaming_sees_one_step(file: Path) -> None:
+    """3 x 4 x (3 + 4) products a step, and 4 x 2 in the head."""
+    graph = graph_of(f"{file}:Recurrent", (10, 3), streaming=True)
+    assert (graph.steps, graph.activations[0].shape, graph.macs) == (10, (1, 3), 84 + 8)
+    with pytest.raises(InputError, match=r"both: rnn.*begins with the last step, which cannot be streamed"):
+        graph_of(f"{file}:both", (10, 3), streaming=True)
 
 
 def test_loading_leaves_the_default_device_alone(file: Path) -> None:

@@ -38,10 +38,11 @@ class Plan:
 
 
 def plan(graph: Graph) -> Plan:
-    """Working memory of one inference, the input included, and a front end or what is kept for the next if there is.
+    """Working memory of one inference, the input included, and a front end if there is one.
 
     A front end runs before the network, in the same memory: all but the input, which it fills. It reads raw samples a
-    few at a time and keeps no more than a window of them; where they come from does not count.
+    few at a time and keeps no more than a window of them; where they come from does not count. What a network of one
+    step keeps lies apart from all else.
 
     The better of two plans: that of the graph's own order, which is kept wherever no other needs less, and that of the
     best order that is found.
@@ -82,11 +83,10 @@ def _with_frontend(graph: Graph, plan: Plan) -> Plan:
 def _with_kept(graph: Graph, plan: Plan) -> Plan:
     """The plan with room, behind all else, for what a network of one step keeps."""
     kept = kept_bytes(graph)
-    starts = accumulate(kept.values(), initial=plan.size)
-    size, bound = (figure + sum(kept.values()) for figure in (plan.size, plan.lower_bound))
-    return replace(
-        plan, size=size, lower_bound=bound, scratch={**plan.scratch, **dict(zip(kept, starts, strict=False))}
-    )
+    if not kept:
+        return plan
+    starts, size = dict(zip(kept, accumulate(kept.values(), initial=plan.size), strict=False)), sum(kept.values())
+    return replace(plan, size=plan.size + size, lower_bound=plan.lower_bound + size, scratch=starts)
 
 
 def _placed(values: Flow, needed: Sequence[Buffer], bound: int, order: tuple[int, ...]) -> Plan:

@@ -4,8 +4,9 @@
     net.c      weights, the kernels that this network needs, and one call per operator
     test/      recorded inputs and the outputs of `graph.run`, and a program that compares
     frontend.h, frontend.c   from raw samples to the input, if the network has a front end; net_push() feeds it
-    (a network of one step has net_start(), which begins a sequence)
     device.ld  memory of the device, for the linker, if that is a Cortex-M
+
+A network of one step keeps its states in the last bytes of the arena; net_start() begins a sequence.
 
 Makefile, CMakeLists.txt, library.json (PlatformIO) and library.properties (Arduino) build net.c alone as a library:
 both systems take sources from the folder itself and leave out test/ and examples/.
@@ -121,7 +122,7 @@ def _calls(graph: Graph, suffix: str) -> str:
     if not graph.steps:
         return ""
     first = plan(graph).size - sum(kept_bytes(graph).values())
-    return filled(f"stream_calls.{suffix}", **({"steps": graph.steps} if suffix == "h" else {"first": first}))
+    return filled(f"stream_calls.{suffix}", steps=graph.steps, first=first)
 
 
 def _tokens(graph: Graph) -> str:

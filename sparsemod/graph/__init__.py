@@ -2,8 +2,8 @@
 
 `network` holds the data, `trace` reads it off any `nn.Module` (`record` its calls, `rules` and `sequences` what each
 becomes, `shapes` without computing), `run` executes it. `normalization` and `recurrence` have arithmetic of their own.
-`channels` says which channels go together and removes some (`labels` and `label_rules` find that), `pattern` which
-weights stay.
+`streaming` makes of a network of sequences that of one step. `channels` says which channels go together and removes
+some (`labels` and `label_rules` find that), `pattern` which weights stay.
 """
 
 from sparsemod.graph.network import Activation, Graph, Operator

@@ -44,11 +44,10 @@ def streamed(graph: Graph) -> Graph:
         time[operator.output] = _followed(graph, operator, axes)
         operators.append(operator if set(axes) == {None} else _of_one_step(graph, operator, time[operator.output]))
     if time[graph.output] is not None:
-        raise _refusal(graph.operators[-1], "gives something for every step, and the network must end with one output")
+        raise _refusal(None, "gives something for every step")
     activations = [_one_step(activation, time[position]) for position, activation in enumerate(graph.activations)]
-    return replace(
-        graph, operators=tuple(operators), activations=tuple(activations), steps=graph.activations[0].shape[0]
-    )
+    steps = graph.activations[0].shape[0]
+    return replace(graph, operators=tuple(operators), activations=tuple(activations), steps=steps)
 
 
 def _one_step(activation: Activation, time: int | None) -> Activation:
@@ -129,8 +128,10 @@ def _is_point(operator: Operator, axis: int) -> bool:
     return operator.weight.shape[2 + axis] == operator.options["stride"][axis] == 1 and padding == (0, 0)
 
 
-def _refusal(operator: Operator, why: str) -> Infeasible:
+def _refusal(operator: Operator | None, why: str) -> Infeasible:
+    """What is wrong with an operator, or with the network as a whole."""
+    who = "the network" if operator is None else f"{operator.name}: this {operator.kind}"
     return Infeasible(
-        f"{operator.name}: this {operator.kind} {why}, which cannot be streamed; read each step forward and the last "
-        "one in the end, or set [TRAIN] streaming = false"
+        f"{who} {why}, which cannot be streamed; read each step forward and the last one in the end, or set [TRAIN] "
+        "streaming = false"
     )

@@ -32,6 +32,13 @@ def test_folders_are_root_and_name(write: Write) -> None:
     assert (config.study_folder(), config.test_folder()) == (Path("here/mine"), Path("there/study"))
 
 
+def test_whole_sequences_unless_asked_for_streaming(write: Write) -> None:
+    assert not from_keywords().train.streaming
+    config = read(write("[TRAIN]", "streaming = true"))
+    assert config.train.streaming
+    assert ("TRAIN", "streaming", "true") in [item[:3] for item in config.items()]
+
+
 def test_limit_may_be_above_that_of_the_device() -> None:
     assert from_keywords(model_size="1 MB").limits()["model_size"] == 1_000_000
 

@@ -34,6 +34,7 @@ TRAIN qat_epochs 0
 TRAIN pruning true
 TRAIN morphisms true
 TRAIN splitter false
+TRAIN streaming false
 TRAIN flops 0
 TRAIN max_error 1
 TRAIN seed 0
