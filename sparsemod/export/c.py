@@ -168,7 +168,7 @@ def _network(graph: Graph) -> str:
         output_scale=number(target.scale),
         output_zero_point=target.zero_point,
         constants="\n".join(constant.text for constant in constants),
-        kernels="\n".join([*([text("kernels/float_features.c")] if features else []), *kernels(layers)]),
+        kernels="\n".join([*kernels(layers), *([text("kernels/float_features.c")] if features else [])]),
         arena=_arena(graph, planned.frontend),
         calls=_calls(graph, "c"),
         input=_cast(_ctype(source), planned.offsets[0]),

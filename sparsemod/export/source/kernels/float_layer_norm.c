@@ -1,7 +1,7 @@
 /* Layer normalization of rows of the given size, in real numbers: to zero mean and unit variance, then a weight and a
  * bias for each element. All are taken from the first of a row, so that nothing is left of equal ones. */
-KERNEL void float_layer_norm(const Source *x, const Target *y, const NET_FLASH float *weight,
-                             const NET_FLASH float *bias, int size, float eps) {
+FLOAT_KERNEL void float_layer_norm(const Source *x, const Target *y, const NET_FLASH float *weight,
+                                   const NET_FLASH float *bias, int size, float eps) {
     for (int row = 0; row < y->channels * y->height * y->width; row += size) {
         const float first = get(x, row);
         float mean = 0, variance = 0;

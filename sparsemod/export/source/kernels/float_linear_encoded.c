@@ -1,5 +1,5 @@
 /* Fully connected layer in real numbers. */
-KERNEL void float_linear_${index}_$bits(const Source *x, const Target *y, const FloatWeights *weights) {
+FLOAT_KERNEL void float_linear_${index}_$bits(const Source *x, const Target *y, const FloatWeights *weights) {
     Reader at = {.values = weights->values, .index = weights->index};
     for (int o = 0; o < y->channels; o++) {
         float sum = 0;

@@ -1,8 +1,8 @@
 /* Long short-term memory in real numbers; weights (unit, gate, input and state). Its own memory holds the cell of each
  * unit, and states that are not in the output. It begins at zero, or if saved is not 0 with the cell there is and the
  * state in there, and leaves the last one there. */
-KERNEL void float_lstm_${index}_$bits(const Source *x, const Target *y, const FloatWeights *weights, float *own,
-                                      float *saved, int units, int reverse, int last) {
+FLOAT_KERNEL void float_lstm_${index}_$bits(const Source *x, const Target *y, const FloatWeights *weights, float *own,
+                                            float *saved, int units, int reverse, int last) {
     const float *before = saved;
     for (int left = x->channels - 1; left >= 0; left--) {
         const int step = reverse ? left : x->channels - 1 - left;

@@ -1,5 +1,5 @@
 /* $what of two tensors, in real numbers; the second is repeated along the axes on which it has one element. */
-KERNEL void float_$kind(const Source *a, const Source *b, const Target *y) {
+FLOAT_KERNEL void float_$kind(const Source *a, const Source *b, const Target *y) {
     int i = 0;
     for (int channel = 0; channel < y->channels; channel++) {
         for (int row = 0; row < y->height; row++) {

@@ -1,5 +1,5 @@
 /* $what of each window, in real numbers. */
-KERNEL void float_$kind(const Source *x, const Target *y, const Window *window) {
+FLOAT_KERNEL void float_$kind(const Source *x, const Target *y, const Window *window) {
     int out = 0;
     for (int channel = 0; channel < y->channels; channel++) {
         for (int row = 0; row < y->height; row++) {

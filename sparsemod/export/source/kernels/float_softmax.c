@@ -1,5 +1,5 @@
 /* Softmax over rows of the given size, in real numbers. */
-KERNEL void float_softmax(const Source *x, const Target *y, int size) {
+FLOAT_KERNEL void float_softmax(const Source *x, const Target *y, int size) {
     for (int row = 0; row < y->channels * y->height * y->width; row += size) {
         float largest = get(x, row), sum = 0;
         for (int i = 1; i < size; i++)

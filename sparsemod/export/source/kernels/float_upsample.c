@@ -1,5 +1,5 @@
 /* Each real number repeated, so many times along the rows and so many along the columns. */
-KERNEL void float_upsample(const Source *x, const Target *y, int rows, int columns) {
+FLOAT_KERNEL void float_upsample(const Source *x, const Target *y, int rows, int columns) {
     int out = 0;
     for (int channel = 0; channel < y->channels; channel++)
         for (int row = 0; row < y->height; row++)
