@@ -21,8 +21,8 @@ static void float_add_${index}_$bits(const Source *x, int first, int top, int le
     }
 }
 
-/* Convolution in real numbers, depthwise too. Weights are read anew for every 16 places, or as many as make whole lines;
- * each is used at all of these, and one that is not stored takes no time. */
+/* Convolution in real numbers, depthwise too. Weights are read anew for every 16 places, or as many as make whole
+ * lines; each is used at all of these, and one that is not stored takes no time. */
 FLOAT_KERNEL void float_conv_${index}_$bits(const Source *x, const Target *y, const FloatWeights *weights,
                                             const Window *window, int groups) {
     enum { PLACES = 16 };
