@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         "export",
         help="write a network of a study as code for a device",
         description="Writes the network of a trial that was scored, and verifies it. "
-        "c: a new folder of C99 that needs no library, built and compared bit for bit (float parts: within a tolerance). "
+        "c: a new folder of C99, built and compared bit for bit, or within a tolerance where it computes in float. "
         "onnx: a new file for importers of other tools (pip install 'sparsemod[export]'); ONNX Runtime computes each "
         "layer, which may be one int8 step off where ONNX rounds halves differently. Exit code 1 if more differs. "
         "tflite: a new file for LiteRT and TensorFlow Lite Micro (pip install 'sparsemod[litert]'). "

@@ -96,7 +96,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     Returns:
         One check with a note instead where a tool is missing or the device has another kind of processor.
     """
-    missing = _missing()
+    missing = _missing(facts)
     if missing:
         found = [Check("", None, None, "Cortex-M", note=missing)]
     else:
@@ -109,10 +109,16 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     return found if missing else found + _linked(folder, facts, device)
 
 
-def _missing() -> str:
-    """Which tools are not there, and how to get them; empty if they are."""
-    missing = [name for name in _PACKAGES if shutil.which(name) is None]
-    packages = " ".join(_PACKAGES[name] for name in missing)
+def _missing(facts: Mapping[str, int]) -> str:
+    """Which tools are not there, or which library, and how to get them; empty if they are."""
+    missing = {name: package for name, package in _PACKAGES.items() if shutil.which(name) is None}
+    if (
+        not missing
+        and libraries(facts)
+        and not Path(run([f"{_PREFIX}gcc", "-print-file-name=libm.a"]).strip()).is_file()
+    ):
+        missing = {"libm.a": "libnewlib-arm-none-eabi"}
+    packages = " ".join(missing.values())
     note = f"not run, as {' and '.join(missing)} cannot be found. Debian and Ubuntu: apt-get install {packages}"
     return note if missing else ""
 

@@ -1,5 +1,6 @@
 """Exported C of networks with float parts: close to what `graph.run` computes, in the bytes that were predicted."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -375,6 +376,19 @@ def test_features_of_a_front_end_become_real_numbers(tmp_path: Path, width: int)
     require_close(replace(graph, frontend=front), tmp_path / "net", CLOSE, "-fsanitize=undefined,address")
     require_close(replace(graph, frontend=front), tmp_path / "plain", CLOSE)
     assert "int8_t *net_input(void);" in (tmp_path / "net" / "net.h").read_text()
+
+
+@needs_compiler
+def test_missing_mathematical_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that knows no such file prints its name as it is."""
+    for name in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        (tmp_path / name).write_text("#!/bin/sh\necho libm.a\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    export(real(nn.Linear(4, 2), 4), tmp_path / "net")
+    *_, note = verify(tmp_path / "net")
+    assert note.ok and note.note.startswith("not run, as libm.a cannot be found")
+    assert note.note.endswith("apt-get install libnewlib-arm-none-eabi")
 
 
 # --- emulated --------------------------------------------------------------------------------------------------------
