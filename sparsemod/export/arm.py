@@ -23,7 +23,7 @@ from sparsemod.errors import SparsemodError
 from sparsemod.export import artefact
 from sparsemod.export.build import FLAGS, SECONDS, Check, libraries, memory, objects, printed, run, vectors_check
 
-_STACK_BYTES, _FLOAT_STACK_BYTES = 512, 768
+_STACK_BYTES, _FLOAT_STACK_BYTES = 512, 640
 """What `device.ld` keeps free for the stack, of a network that is int8 throughout and of others."""
 
 _SOURCE = Path(__file__).parent / "source" / "arm"
