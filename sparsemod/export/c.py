@@ -76,7 +76,7 @@ def export(graph: Graph, folder: str | Path, vectors: Tensor | None = None, devi
         "vectors": len(vectors),
         **recorded.tolerance(graph),
     }
-    libm = {} if recorded.exact(graph) else _LIBM
+    libm = {} if graph.exact else _LIBM
     files = {
         "net.h": _header(graph),
         "net.c": _network(graph),
@@ -143,7 +143,6 @@ def _ctype(activation: Activation) -> str:
 
 def _network(graph: Graph) -> str:
     source, target, planned = recorded.given(graph), graph.activations[graph.output], plan(graph)
-    exact = recorded.exact(graph)
     names = identifiers([operator.name for operator in graph.operators])
     layers = [
         (Layer if graph.integer(operator) else FloatLayer)(graph, operator, name)
@@ -159,8 +158,8 @@ def _network(graph: Graph) -> str:
         macs=f"{graph.macs:,}",
         const_bytes=f"{model_size_bytes(graph):,}",
         arena_bytes=f"{planned.size:,}",
-        include="" if exact else "\n#include <math.h>\n",
-        most=32768 if exact else 8192,
+        include="" if graph.exact else "\n#include <math.h>\n",
+        most=32768 if graph.exact else 8192,
         input_type=_ctype(source),
         output_type=_ctype(target),
         input_scale=number(source.scale),
@@ -192,4 +191,4 @@ def _cast(ctype: str, offset: int) -> str:
 def _arena(graph: Graph, start: int) -> str:
     if graph.frontend is not None:
         return filled("frontend_arena.c", before=f"        int8_t before[{start}];\n" if start else "")
-    return "static int8_t arena[NET_ARENA_SIZE];\n" if recorded.exact(graph) else text("float_arena.c")
+    return "static int8_t arena[NET_ARENA_SIZE];\n" if graph.exact else text("float_arena.c")

@@ -161,6 +161,11 @@ class Graph:
         return narrow and (operator.weight is None or operator.weight_itemsize == 1)
 
     @property
+    def exact(self) -> bool:
+        """Whether all operators compute in integers: then the network is the same, bit for bit, wherever it runs."""
+        return all(map(self.integer, self.operators))
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, pruned weights included."""
         return sum(operator.macs for operator in self.operators)

@@ -216,7 +216,7 @@ def test_float_recurrent_layer_between_int8_layers(tmp_path: Path, kind: type, r
     module = nn.Sequential(nn.Conv1d(4, 7, 1), nn.ReLU(), layer, nn.Linear(35 if read == "all" else 5, 3)).eval()
     graph = lower(module, [x := torch.randn(32, 4, 6)], "both")
     assert {activation.itemsize for activation in graph.activations} == {1}
-    assert not all(map(graph.integer, graph.operators))
+    assert not graph.exact
     assert (graph(x) - module(x)).abs().max() < 0.01
     require_close(graph, tmp_path / "net", STEP, *(SANITIZERS if scheme == "none" else ()))
 
