@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         "export",
         help="write a network of a study as code for a device",
         description="Writes the network of a trial that was scored, and verifies it. "
-        "c: a new folder of C99 that needs no library, built and compared bit for bit. "
+        "c: a new folder of C99, built and compared bit for bit, or within a tolerance where it computes in float. "
         "onnx: a new file for importers of other tools (pip install 'sparsemod[export]'); ONNX Runtime computes each "
         "layer, which may be one int8 step off where ONNX rounds halves differently. Exit code 1 if more differs. "
         "tflite: a new file for LiteRT and TensorFlow Lite Micro (pip install 'sparsemod[litert]'). "
@@ -201,8 +201,8 @@ def _parser() -> argparse.ArgumentParser:
         help="build exported code and compare it with the network",
         description="Compiles the code with the C compiler of this machine and, where arm-none-eabi-gcc and "
         "qemu-system-arm are installed, for emulated Cortex-M processors. Outputs must be those that were recorded, "
-        "bit for bit, the bytes of RAM and flash those that were predicted, and the device must have them. Exit code 1 "
-        "if anything differs or does not fit.",
+        "bit for bit (of float parts: within the tolerance that is shown), the bytes of RAM and flash those that were "
+        "predicted, and the device must have them. Exit code 1 if anything differs or does not fit.",
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="as `sparsemod export` wrote it")
     verify.set_defaults(run=commands.verify)

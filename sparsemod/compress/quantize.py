@@ -111,9 +111,7 @@ def _integers(graph: Graph) -> Graph:
 def _integer(graph: Graph, operator: Operator) -> Operator:
     target = graph.activations[operator.output]
     sources = [graph.activations[position] for position in operator.inputs]
-    if operator.kind in SHARING or target.itemsize == 4 or any(s.itemsize == 4 for s in sources):
-        return operator
-    if operator.weight is not None and (operator.weight_scale is None or operator.kind == "embedding"):
+    if operator.kind in (*SHARING, "embedding") or not graph.integer(operator):
         return operator  # an embedding holds its rows in the steps of its output
     if operator.kind in GATES:
         return _recurrent(operator, sources[0].scale)

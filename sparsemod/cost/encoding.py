@@ -57,24 +57,25 @@ def smallest(operator: Operator) -> Encoding:
 
 
 def stored(weight: np.ndarray, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of integer weights.
+    """The bytes of weights.
 
     Args:
-        weight: int8, any shape.
+        weight: int8 or float32, any shape.
         encoding: As `smallest` chose it for them.
 
     Returns:
-        Index, empty if every weight is stored, and values; both uint8.
+        Index, empty if every weight is stored, and values; both uint8, but values of 32 bits, which are float32.
 
     Example:
         >>> stored(np.array([0, 0, 3, 0, -1], np.int8), Encoding("runs4", 4, 2))  # after 2 zeros 3, after 1 more -1
         (array([18], dtype=uint8), array([243], dtype=uint8))
     """
-    flat = weight.reshape(-1)
-    if encoding.name in ("dense", "packed"):
-        return np.empty(0, np.uint8), _packed(flat, encoding.bits)
-    values = flat[flat != 0]
-    return _index(flat != 0, encoding.name), _packed(values < 0 if encoding.bits == 1 else values, encoding.bits)
+    flat, index = weight.reshape(-1), np.empty(0, np.uint8)
+    if encoding.name not in ("dense", "packed"):
+        flat, index = flat[flat != 0], _index(flat != 0, encoding.name)
+    if encoding.bits == 32:
+        return index, flat
+    return index, _packed(flat < 0 if encoding.bits == 1 else flat, encoding.bits)
 
 
 def largest(operators: Sequence[Operator], zeros: int) -> int:

@@ -50,13 +50,16 @@ class Flow:
 def own_bytes(graph: Graph, operator: Operator) -> int:
     """What a recurrent operator keeps, in whole words.
 
-    The cell or exact state of each unit; and the state before, if that is not to be found in what it writes.
+    The cell or exact state of each unit; and the state before, if that is not to be found in what it writes. In float
+    a state is exact itself, and where it is written in eight bits both the new one and that before are kept.
     """
     if operator.kind not in GATES:
         return 0
-    exact, before = (2, 1) if graph.activations[operator.output].itemsize == 1 else (4, 4)
-    alone = operator.options["last"][0] or graph.steps
-    return _words(operator.options["units"][0] * (exact + (before if alone else 0)))
+    alone = bool(operator.options["last"][0] or graph.steps)
+    if graph.integer(operator):
+        return _words(operator.options["units"][0] * (2 + alone))
+    rounded = graph.activations[operator.output].itemsize == 1
+    return operator.options["units"][0] * 4 * ((operator.kind == "lstm") + (alone or rounded) + rounded)
 
 
 def kept_bytes(graph: Graph) -> dict[int, int]:

@@ -16,7 +16,7 @@ _SHIFT = 1
 _SCALE = 4
 _TABLE = 256
 _CURVE = 2 * 257
-"""Of tanh, which all recurrent layers read."""
+"""Of tanh, which all integer recurrent layers read."""
 ENDS = 10
 """Scale and zero point of the input and of the output."""
 
@@ -36,8 +36,8 @@ def model_size_bytes(graph: Graph) -> int:
 
 
 def shared_bytes(graph: Graph) -> int:
-    """Flash that belongs to no operator: scales of input and output, and one table for all recurrent layers."""
-    kinds = {operator.kind for operator in graph.operators if graph.activations[operator.output].itemsize == 1}
+    """Flash that belongs to no operator: scales of input and output, and one table for all integer recurrent layers."""
+    kinds = {operator.kind for operator in graph.operators if graph.integer(operator)}
     return ENDS + (_CURVE if kinds & set(GATES) else 0)
 
 
@@ -48,16 +48,16 @@ def operator_bytes(graph: Graph, operator: Operator) -> int:
 
 
 def _constants(graph: Graph, operator: Operator) -> int:
-    """Biases, and what brings a sum of products back to eight bits."""
-    quantized = graph.activations[operator.output].itemsize == 1
+    """Biases, and what brings a sum of products back to eight bits, or its weights to real numbers."""
+    integer = graph.integer(operator)
     if operator.kind == "embedding":
         return 0  # its rows are in steps of the output
     if operator.weight is not None:
         bias = 0 if operator.bias is None else _BIAS * operator.bias.numel()
-        scale = _MULTIPLIER + _SHIFT if quantized else _SCALE if operator.weight_itemsize == 1 else 0
+        scale = _MULTIPLIER + _SHIFT if integer else _SCALE if operator.weight_itemsize == 1 else 0
         scales = operator.weight.shape[0] * (2 if operator.kind in GATES else 1)  # of input and state
         return bias + scales * scale
-    if not quantized:
+    if not integer:
         return 0
     match operator.kind:
         case "add" | "concat":

@@ -13,6 +13,7 @@ clock [QEMU]. So one tick is 0.625 instructions at 25 MHz; the count is the same
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -20,10 +21,10 @@ from string import Template
 from sparsemod.device import Device
 from sparsemod.errors import SparsemodError
 from sparsemod.export import artefact
-from sparsemod.export.build import FLAGS, SECONDS, Check, memory, objects, printed, run
+from sparsemod.export.build import FLAGS, SECONDS, Check, libraries, memory, objects, printed, run, vectors_check
 
-STACK_BYTES = 512
-"""What `device.ld` keeps free for the stack."""
+_STACK_BYTES, _FLOAT_STACK_BYTES = 512, 640
+"""What `device.ld` keeps free for the stack, of a network that is int8 throughout and of others."""
 
 _SOURCE = Path(__file__).parent / "source" / "arm"
 _PREFIX = "arm-none-eabi-"
@@ -71,12 +72,17 @@ _LINKED = {*BOARDS, "Cortex-M0", "Cortex-M0+", "Cortex-M23", "Cortex-M55"}
 """Cores of parts that a network can be linked for, with a board or without."""
 
 
-def device_script(device: Device) -> str | None:
-    """Linker script with the memory of a part; None if it is no Cortex-M that can be built for."""
+def device_script(device: Device, facts: Mapping[str, int]) -> str | None:
+    """Linker script with the memory of a part; None if it is no Cortex-M that can be built for.
+
+    Args:
+        device: The part.
+        facts: What is predicted of the network.
+    """
     if device.core not in _LINKED:
         return None
     board = BOARDS.get(device.core, BOARDS["Cortex-M3"])  # whose addresses are those of most parts
-    return _script(board, device.name, device.flash_bytes, device.ram_bytes)
+    return _script(board, device.name, device.flash_bytes, device.ram_bytes, _stack_bytes(facts))
 
 
 def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[Check]:
@@ -90,7 +96,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     Returns:
         One check with a note instead where a tool is missing or the device has another kind of processor.
     """
-    missing = _missing()
+    missing = _missing(facts)
     if missing:
         found = [Check("", None, None, "Cortex-M", note=missing)]
     else:
@@ -100,13 +106,19 @@ def checks(folder: Path, facts: dict[str, int], device: Device | None) -> list[C
     if device.core not in _LINKED:
         note = f"not built for its processor ({device.core or 'unknown'}), which is no Cortex-M that is known here"
         return [*found, Check("", None, None, device.name, note=note)]
-    return found if missing else found + _linked(folder, device)
+    return found if missing else found + _linked(folder, facts, device)
 
 
-def _missing() -> str:
-    """Which tools are not there, and how to get them; empty if they are."""
-    missing = [name for name in _PACKAGES if shutil.which(name) is None]
-    packages = " ".join(_PACKAGES[name] for name in missing)
+def _missing(facts: Mapping[str, int]) -> str:
+    """Which tools are not there, or which library, and how to get them; empty if they are."""
+    missing = {name: package for name, package in _PACKAGES.items() if shutil.which(name) is None}
+    if (
+        not missing
+        and libraries(facts)
+        and not Path(run([f"{_PREFIX}gcc", "-print-file-name=libm.a"]).strip()).is_file()
+    ):
+        missing = {"libm.a": "libnewlib-arm-none-eabi"}
+    packages = " ".join(missing.values())
     note = f"not run, as {' and '.join(missing)} cannot be found. Debian and Ubuntu: apt-get install {packages}"
     return note if missing else ""
 
@@ -126,22 +138,21 @@ def emulated(folder: Path, facts: dict[str, int], board: Board) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as name:
         scratch = Path(name)
         script, program = scratch / "board.ld", scratch / "net.elf"
-        script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes))
+        script.write_text(_script(board, board.machine, board.memory_bytes, board.memory_bytes, _stack_bytes(facts)))
         parts = objects(_compiler(board.core), artefact.sources(folder), scratch)
-        if _overflows(_link(folder, board.core, script, parts, program, "main.c", f"-DRUNS={runs}")):
+        linked = [*parts, *libraries(facts)]
+        if _overflows(_link(folder, board.core, script, linked, program, "main.c", f"-DRUNS={runs}")):
             note = f"not run, as {board.machine} has {board.memory_bytes:,} bytes of flash and as many of RAM"
             return [Check("", None, None, board.core, note=note)]
         arena, constants = memory(run([f"{_PREFIX}nm", "-S", *parts]))
         flash, _ = _sections(*parts)
         output = run(_emulator(board, program), seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND)
-    first = "" if runs == facts["vectors"] else f" (the first {runs})"
-    identical = printed(output, r"of \d+ vectors identical")
     return [
-        Check(f"vectors with identical outputs{first}", runs, identical, board.core),
+        vectors_check(facts, output, board.core, runs),
         Check("arena (bytes)", facts["arena_bytes"], arena, board.core),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, board.core),
         Check("code, weights and constants (bytes)", None, flash, board.core),
-        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.core, limit=STACK_BYTES),
+        Check("stack (bytes)", None, printed(output, "bytes of stack"), board.core, limit=_stack_bytes(facts)),
         Check("instructions per inference", None, _instructions(printed(output, "ticks"), board, runs), board.core),
     ]
 
@@ -162,23 +173,23 @@ def _instructions(ticks: int, board: Board, runs: int) -> int:
 # --- linked into the part --------------------------------------------------------------------------------------------
 
 
-def _linked(folder: Path, device: Device) -> list[Check]:
+def _linked(folder: Path, facts: dict[str, int], device: Device) -> list[Check]:
     """Flash and RAM of the smallest program around the network, or by how much it is too large."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         program = Path(scratch) / "net.elf"
-        parts = objects(_compiler(device.core), artefact.sources(folder), Path(scratch))
+        parts = [*objects(_compiler(device.core), artefact.sources(folder), Path(scratch)), *libraries(facts)]
         beyond = _overflows(_link(folder, device.core, folder / "device.ld", parts, program, "idle.c"))
         if not beyond:
             flash, ram = _sections(str(program))
             beyond = {"FLASH": flash - device.flash_bytes, "RAM": ram - device.ram_bytes}
-    return _part_checks(device, beyond)
+    return _part_checks(device, _stack_bytes(facts), beyond)
 
 
-def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
+def _part_checks(device: Device, stack: int, beyond: dict[str, int]) -> list[Check]:
     """One check per memory, by how many bytes a program goes beyond it (below zero: it fits)."""
     rows = {
         "FLASH": ("flash, with start-up code (bytes)", device.flash_bytes),
-        "RAM": (f"RAM, with {STACK_BYTES} bytes of stack (bytes)", device.ram_bytes),
+        "RAM": (f"RAM, with {stack} bytes of stack (bytes)", device.ram_bytes),
     }
     found = []
     for region, excess in beyond.items():
@@ -191,14 +202,18 @@ def _part_checks(device: Device, beyond: dict[str, int]) -> list[Check]:
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
-def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int) -> str:
+def _stack_bytes(facts: Mapping[str, int]) -> int:
+    return _FLOAT_STACK_BYTES if libraries(facts) else _STACK_BYTES
+
+
+def _script(board: Board, title: str, flash_bytes: int, ram_bytes: int, stack_bytes: int) -> str:
     return Template((_SOURCE / "link.ld").read_text(encoding="utf-8")).substitute(
         title=title,
         flash_origin=f"0x{board.flash:08x}",
         ram_origin=f"0x{board.ram:08x}",
         flash_bytes=flash_bytes,
         ram_bytes=ram_bytes,
-        stack_bytes=STACK_BYTES,
+        stack_bytes=stack_bytes,
     )
 
 

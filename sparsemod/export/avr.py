@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sparsemod.device import Device
 from sparsemod.export import artefact
-from sparsemod.export.build import SECONDS, WARNINGS, Check, memory, objects, printed, run
+from sparsemod.export.build import SECONDS, WARNINGS, Check, libraries, memory, objects, printed, run, vectors_check
 
 CORE = "AVR"
 """As `Device` names it."""
@@ -52,7 +52,7 @@ def checks(folder: Path, facts: dict[str, int], device: Device) -> list[Check]:
         note = f"not run, as {' and '.join(missing)} cannot be found. Debian and Ubuntu: apt-get install {packages}"
         return [Check("", None, None, CORE, note=note)]
     found = emulated(folder, facts)
-    return found + _linked(folder, device, next((check.found for check in found if check.name == _STACK), None))
+    return found + _linked(folder, facts, device, next((check.found for check in found if check.name == _STACK), None))
 
 
 def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
@@ -72,12 +72,11 @@ def emulated(folder: Path, facts: dict[str, int]) -> list[Check]:
             note = f"not run, as {_PARTS['run']} has {_RAM_BYTES:,} bytes of RAM and 64 KB of flash within easy reach"
             return [Check("", None, None, CORE, note=note)]
         main = [f"-DRUNS={runs}", f"-I{folder}", f"-I{folder / 'test'}", str(_SOURCE / "avr" / "main.c")]
-        run([*_compiler("run"), *main, *parts, "-o", str(program)])
+        run([*_compiler("run"), *main, *parts, "-o", str(program), *libraries(facts)])
         emulator = ["simavr", "-m", _PARTS["run"], "-f", str(_CLOCK_HZ), str(program)]
         output = _plain(run(emulator, seconds=SECONDS + runs * facts["macs"] / _MACS_PER_SECOND))
-    first = "" if runs == facts["vectors"] else f" (the first {runs})"
     return [
-        Check(f"vectors with identical outputs{first}", runs, printed(output, r"of \d+ vectors identical"), CORE),
+        vectors_check(facts, output, CORE, runs),
         Check("arena (bytes)", facts["arena_bytes"], arena, CORE),
         Check("weights and constants (bytes)", facts["const_bytes"], constants, CORE),
         Check(_STACK, None, printed(output, "bytes of stack"), CORE),
@@ -90,13 +89,13 @@ def _plain(output: str) -> str:
     return re.sub(r"\x1b\[\d+m|\.$", "", output, flags=re.MULTILINE)
 
 
-def _linked(folder: Path, device: Device, stack: int | None) -> list[Check]:
+def _linked(folder: Path, facts: dict[str, int], device: Device, stack: int | None) -> list[Check]:
     """Flash and RAM of the smallest program around the network."""
     with tempfile.TemporaryDirectory(prefix="sparsemod-") as scratch:
         program = Path(scratch) / "net.elf"
         idle = [f"-I{folder}", str(_SOURCE / "arm" / "idle.c"), *artefact.sources(folder)]
         anything = "-Wl,--defsym=__DATA_REGION_LENGTH__=0x8000,--defsym=__TEXT_REGION_LENGTH__=0x800000"
-        run([*_compiler("link"), *idle, anything, "-o", str(program)])
+        run([*_compiler("link"), *idle, anything, "-o", str(program), *libraries(facts)])
         text, data, bss = map(int, run(["avr-size", str(program)]).splitlines()[1].split()[:3])
     flash, ram = text + data, data + bss + (stack or 0)
     of_stack = "without stack" if stack is None else f"with {stack} bytes of stack"

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,11 @@ SECONDS = 120.0
 
 class NoCompiler(InputError):
     """A tool that building needs is not installed."""
+
+
+def libraries(facts: Mapping[str, int]) -> list[str]:
+    """What a program links beside the network: a mathematical library if that computes in float."""
+    return ["-lm"] if any(name.startswith("tolerance") for name in facts) else []
 
 
 @dataclass(frozen=True)
@@ -120,3 +125,23 @@ def printed(output: str, pattern: str) -> int:
     if found is None:
         raise SparsemodError(f"the exported network did not run to its end; it printed:\n{output}")
     return int(found[1])
+
+
+def vectors_check(facts: Mapping[str, int], output: str, place: str = "host", runs: int | None = None) -> Check:
+    """How many recorded vectors give what was recorded.
+
+    Args:
+        facts: Of the export.
+        output: What a program printed that compared them.
+        place: Where it ran.
+        runs: How many it compared; all unless given.
+    """
+    runs = facts["vectors"] if runs is None else runs
+    name = "vectors with identical outputs"
+    if "tolerance_steps" in facts:
+        name = f"vectors within {facts['tolerance_steps']} step"
+    if "tolerance_millionths" in facts:
+        name = f"vectors within {facts['tolerance_millionths'] / 1e6:g} of the largest output"
+    first = "" if runs == facts["vectors"] else f" (the first {runs})"
+    found = printed(output, r"of \d+ vectors (?:identical|within the tolerance)")
+    return Check(f"{name}{first}", runs, found, place)

@@ -77,7 +77,7 @@ def program(graph: Graph, target: "CortexMTargetConfig") -> Program:
         SparsemodError: ExecuTorch computes something else.
         Exception: The passes of ExecuTorch fail.
     """
-    if any(activation.itemsize != 1 for activation in graph.activations):
+    if not graph.exact:
         raise InputError("the network has float parts; search with [TRAIN] quant_scheme = post")
     with _without_tosa():
         from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager

@@ -1,4 +1,4 @@
-"""One operator of an integer `Graph` as C: its constants, and the call of its kernel."""
+"""One operator of a `Graph` as C: its constants, and the call of its kernel. Those of integers; see `float_layer`."""
 
 import math
 import re
@@ -28,14 +28,14 @@ class Constant:
     """An array in flash. It is not static, so that a compiler keeps it even where it could fold it into the code."""
 
     name: str
-    ctype: str
     values: np.ndarray
 
     @property
     def text(self) -> str:
         """The definition, on one line if it fits."""
-        start = f"const NET_FLASH {self.ctype} {self.name}[{len(self.values)}] = {{"
-        line = f"{start}{', '.join(map(str, self.values.tolist()))}}};\n"
+        ctype = "float" if self.values.dtype == np.float32 else f"{self.values.dtype}_t"
+        start = f"const NET_FLASH {ctype} {self.name}[{len(self.values)}] = {{"
+        line = f"{start}{', '.join(map(number, self.values.tolist()))}}};\n"
         return line if len(line) <= 120 else f"{start}\n{wrapped(self.values.tolist(), 4)}}};\n"
 
 
@@ -124,21 +124,22 @@ class Layer:
     def constants(self) -> list[Constant]:
         """What the operator keeps in flash, without empty arrays."""
         operator = self.operator
-        found: list[tuple[str, str, np.ndarray]] = []
+        found: list[tuple[str, np.ndarray]] = []
         if operator.weight is not None and self.encoding is not None:
             weight = operator.weight.numpy()
             index, values = stored(weight, self.encoding)
-            found += [("index", "uint8_t", index)]
-            found += [("values", "uint8_t", values)] if self.code else [("weight", "int8_t", weight.reshape(-1))]
+            found += [("index", index)]
+            found += [("values", values)] if self.code else [("weight", weight.reshape(-1))]
         if operator.bias is not None:
-            found.append(("bias", "int32_t", operator.bias.numpy()))
+            found.append(("bias", operator.bias.numpy()))
         if operator.multiplier is not None and operator.shift is not None:
             shift = operator.shift[:1] if operator.kind in ("add", "concat") else operator.shift  # all have the same
-            found += [("multiplier", "int32_t", operator.multiplier.flatten().numpy())]
-            found += [("shift", "int8_t", shift.flatten().numpy())]
+            found += [("multiplier", operator.multiplier.flatten().numpy())]
+            found += [("shift", shift.flatten().numpy().astype(np.int8))]
         if operator.table is not None:
-            found.append(("table", "int8_t" if operator.kind == "function" else "uint16_t", operator.table.numpy()))
-        return [Constant(f"net_{self.name}_{what}", ctype, values) for what, ctype, values in found if len(values)]
+            ctype = np.int8 if operator.kind == "function" else np.uint16
+            found.append(("table", operator.table.numpy().astype(ctype)))
+        return [Constant(self._name(what), values) for what, values in found if len(values)]
 
     def call(self, offsets: Mapping[int, int], scratch: int = 0) -> str:
         """A comment, and the call of the kernel; of a concatenation, one call for each part.
@@ -170,30 +171,32 @@ class Layer:
     def _calls(self, offsets: Mapping[int, int], scratch: int) -> "list[list[str | Struct]]":
         if self.operator.kind != "concat":
             return [self._arguments(offsets, scratch)]
-        start = offsets[self.operator.output]
+        start, whole = offsets[self.operator.output], self.graph.activations[self.operator.output]
         axis = self.operator.options["axis"][0]
-        stride = math.prod(self.graph.activations[self.operator.output].shape[axis:])
         found: list[list[str | Struct]] = []
         for number, position in enumerate(self.operator.inputs):
-            activation = self.graph.activations[position]
-            part = replace(activation, scale=1.0, zero_point=self.graph.activations[self.operator.output].zero_point)
-            source = Struct("Input", "x", _tensor(activation, offsets[position]))
-            target = Struct("Output", "y", f"{_tensor(part, start)}, {self._bounds()}")
-            block = math.prod(activation.shape[axis:])
-            scale = [f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"]
-            found.append([source, target, str(block), str(stride), *scale])
-            start += block
+            part = replace(whole, shape=self.graph.activations[position].shape)
+            ends = [self._read("x", position, offsets), self._written(part, start)]
+            block, stride = math.prod(part.shape[axis:]), math.prod(whole.shape[axis:])
+            found.append([*ends, str(block), str(stride), *self._rescaling(number)])
+            start += block * whole.itemsize
         return found
+
+    def _rescaling(self, number: int) -> list[str]:
+        """What brings one of several inputs to the steps of the output."""
+        return [f"{self._name('multiplier')}[{number}]", f"{self._name('shift')}[0]"]
 
     def _arguments(self, offsets: Mapping[int, int], scratch: int) -> "list[str | Struct]":
         operator = self.operator
         names = "ab" if len(operator.inputs) > 1 else "x"
-        inputs = [
-            Struct("Input", name, _tensor(self._seen(position), offsets[position]))
-            for name, position in zip(names, operator.inputs, strict=True)
-        ]
-        target = f"{_tensor(self._seen(operator.output), offsets[operator.output])}, {self._bounds()}"
-        return [*inputs, Struct("Output", "y", target), *self._settings(scratch)]
+        inputs = [self._read(name, position, offsets) for name, position in zip(names, operator.inputs, strict=True)]
+        return [*inputs, self._written(self._seen(operator.output), offsets[operator.output]), *self._settings(scratch)]
+
+    def _read(self, name: str, position: int, offsets: Mapping[int, int]) -> Struct:
+        return Struct("Input", name, tensor(self._seen(position), offsets[position]))
+
+    def _written(self, activation: Activation, start: int) -> Struct:
+        return Struct("Output", "y", f"{tensor(activation, start)}, {self._bounds()}")
 
     def _seen(self, position: int) -> Activation:
         """An activation as the kernel sees it: where every place is one for itself, all rows are one."""
@@ -222,11 +225,11 @@ class Layer:
                 return [self._weights(), f"arena + {scratch}", saved, str(units), str(reverse), str(last)]
             case "embedding":
                 assert operator.weight is not None
-                return [self._weights(), _row(operator.weight.shape)]
+                return [self._weights(), listed(operator.weight.shape)]
             case "slice":
-                shape, axis = self.graph.activations[operator.inputs[0]].shape, options["axis"][0]
+                shape, axis = self._seen(operator.inputs[0]).shape, options["axis"][0]
                 size = math.prod(shape[axis + 1 :])
-                return [_row([shape[axis] * size, options["start"][0] * size, options["count"][0] * size])]
+                return [listed([shape[axis] * size, options["start"][0] * size, options["count"][0] * size])]
             case "max_pool":
                 return [self._window()]
             case "avg_pool":
@@ -238,11 +241,11 @@ class Layer:
             case "softmax":
                 return [str(self.graph.activations[operator.output].shape[-1]), self._name("table")]
             case "pad":
-                return [_pair(options["padding"][0::2], 0)]
+                return [pair(options["padding"][0::2], 0)]
             case "upsample":
-                return [_pair(options["factor"], 1)]
+                return [pair(options["factor"], 1)]
             case "permute":
-                return [f"(const int[]){{{_row(values)}}}" for values in self._axes()]
+                return [f"(const int[]){{{listed(values)}}}" for values in self._axes()]
             case _:
                 return [*requantization]
 
@@ -281,21 +284,22 @@ class Layer:
         before = padding if operator.weight is None else padding[0::2]
         dilation = options.get("dilation", (1,) * len(kernel))
         rows = [(kernel, 1), (options["stride"], 1), (before, 0), (dilation, 1)]
-        return Struct("Window", "window", ", ".join(f"{{{_pair(values, fill)}}}" for values, fill in rows))
+        return Struct("Window", "window", ", ".join(f"{{{pair(values, fill)}}}" for values, fill in rows))
 
 
-def _tensor(activation: Activation, offset: int) -> str:
+def tensor(activation: Activation, offset: int) -> str:
     """Address, channels, height, width and zero point; the only axis of a signal is its width."""
     channels, *spatial = activation.shape if len(activation.shape) <= 3 else (activation.numel,)
-    return f"arena + {offset}, {channels}, {_pair(spatial, 1)}, {activation.zero_point}"
+    return f"arena + {offset}, {channels}, {pair(spatial, 1)}, {activation.zero_point}"
 
 
-def _pair(values: Sequence[int], fill: int) -> str:
+def pair(values: Sequence[int], fill: int) -> str:
     """One value for each of two axes; the only axis of a signal is the second."""
-    return _row([*[fill] * (2 - len(values)), *values])
+    return listed([*[fill] * (2 - len(values)), *values])
 
 
-def _row(values: Sequence[int]) -> str:
+def listed(values: Sequence[int]) -> str:
+    """Whole numbers with commas."""
     return ", ".join(map(str, values))
 
 
@@ -315,10 +319,18 @@ def identifiers(names: Sequence[str]) -> list[str]:
     return found
 
 
-def wrapped(values: Sequence[int], indent: int = 8) -> str:
-    """Whole numbers with commas, in lines of at most 120 columns."""
-    text = ", ".join(map(str, values)) + ","
+def wrapped(values: Sequence[float], indent: int = 8) -> str:
+    """Numbers with commas, in lines of at most 120 columns."""
+    text = ", ".join(map(number, values)) + ","
     return textwrap.fill(text, 120, initial_indent=" " * indent, subsequent_indent=" " * indent) + "\n"
+
+
+def number(value: float) -> str:
+    """A whole number, or a float32 that the compiler reads back as the same one."""
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
 def by(shape: Sequence[int]) -> str:

@@ -80,7 +80,7 @@ def _require_writable(graph: Graph) -> None:
     require_whole(graph)
     if not graph.operators:
         raise InputError("the network computes nothing: there is nothing to write")
-    if any(activation.itemsize != 1 for activation in graph.activations):
+    if not graph.exact:
         raise InputError(
             "the network has float parts. LiteRT is written for networks that are int8 throughout; search with [TRAIN] "
             "quant_scheme = post"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparsemod.export import arm, artefact, avr
-from sparsemod.export.build import FLAGS, Check, NoCompiler, memory, objects, printed, run
+from sparsemod.export.build import FLAGS, Check, NoCompiler, libraries, memory, objects, run, vectors_check
 
 _COMPILERS = ("cc", "gcc", "clang")
 
@@ -24,8 +24,9 @@ def verify(folder: str | Path, flags: Sequence[str] = (), emulate: bool = True) 
             is one.
 
     Returns:
-        For the host: identical vectors, bytes of the arena and bytes of constants, as the object file holds them. Then
-        the same and more for each emulated processor, or one check whose note says which package is missing.
+        For the host: vectors whose outputs are as recorded (see `recorded`), bytes of the arena and bytes of constants,
+        as the object file holds them. Then the same and more for each emulated processor, or one check whose note says
+        which package is missing.
 
     Raises:
         NoCompiler: There is no C compiler on the host, or no nm.
@@ -49,11 +50,11 @@ def _host(folder: Path, facts: dict[str, int], flags: Sequence[str]) -> list[Che
         program = Path(scratch) / "net_test"
         test = folder / "test" / "test_main.c"
         parts = objects([compiler, *FLAGS, *flags], artefact.sources(folder), Path(scratch))
-        run([compiler, *FLAGS, *flags, f"-I{folder}", *parts, str(test), "-o", str(program)])
+        run([compiler, *FLAGS, *flags, f"-I{folder}", *parts, str(test), "-o", str(program), *libraries(facts)])
         arena, constants = memory(run([nm, "-S", *parts]))
-        identical = printed(run([str(program)], accepted=(0, 1)), r"of \d+ vectors identical")
+        output = run([str(program)], accepted=(0, 1))
     return [
-        Check("vectors with identical outputs", facts["vectors"], identical),
+        vectors_check(facts, output),
         Check("arena (bytes)", facts["arena_bytes"], arena),
         Check("weights and constants (bytes)", facts["const_bytes"], constants),
     ]

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sparsemod.graph.recurrence import GATES, STATE_SCALE
 from sparsemod.locate import locate
 
 if TYPE_CHECKING:
@@ -145,6 +146,24 @@ class Graph:
         """Of a sample, without the batch: the whole sequence, also where the first activation is one step of it."""
         shape = self.activations[0].shape
         return (self.steps, *shape[1:]) if self.steps else shape
+
+    def integer(self, operator: Operator) -> bool:
+        """Whether an operator computes in integers: all that it reads, writes and holds is int8.
+
+        A recurrent one also writes its states in the steps in which it keeps them; where it writes others, it is one of
+        the scheme `dynamic` between two of int8, and float.
+        """
+        target = self.activations[operator.output]
+        if operator.kind in GATES and (target.scale, target.zero_point) != (STATE_SCALE, 0):
+            return False
+        flowing = (*operator.inputs, operator.output)
+        narrow = all(self.activations[position].itemsize == 1 for position in flowing)
+        return narrow and (operator.weight is None or operator.weight_itemsize == 1)
+
+    @property
+    def exact(self) -> bool:
+        """Whether all operators compute in integers: then the network is the same, bit for bit, wherever it runs."""
+        return all(map(self.integer, self.operators))
 
     @property
     def macs(self) -> int:

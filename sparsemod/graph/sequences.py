@@ -74,6 +74,8 @@ def _direction(
     options = {"units": (units,), "reverse": (reverse,), "last": (0,)}
     state.weighted(whole, call.name, source, weight, bias, macs=steps * weight.value.numel(), options=options)
     output = state.popped(whole.output)
+    if weight.source.scheme == "post":
+        state.narrow([output], scale=STATE_SCALE, zero_point=0)
     _fix_steps(state, call, output)
     return output
 

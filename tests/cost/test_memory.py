@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsemod.cost import plan
+from sparsemod.cost.liveness import own_bytes
 from sparsemod.cost.memory import Plan
 from sparsemod.graph import Activation, Graph, Operator
+from sparsemod.graph.recurrence import STATE_SCALE
 
 OVERWRITING = ("add", "relu", "function", "mul")
 
@@ -19,7 +21,7 @@ def network(sizes: list[int], *steps: tuple[str, tuple[int, ...], int], itemsize
         Operator(kind, f"{kind}_{n}", inputs, output, options={"units": (sizes[output],), "last": (0,)})
         for n, (kind, inputs, output) in enumerate(steps)
     ]
-    return Graph(operators, [Activation((size,), itemsize) for size in sizes])
+    return Graph(operators, [Activation((size,), itemsize, STATE_SCALE) for size in sizes])
 
 
 def chain(*sizes: int, kind: str = "linear") -> Graph:
@@ -135,6 +137,19 @@ def test_plan_of_a_chain_with_memory_of_its_own_is_optimal(sizes: list[int]) -> 
     graph = chain(*sizes, kind="gru")
     assert plan(graph).size == most_alive(graph, range(len(graph.operators)))
     check_by_running(graph, plan(graph))
+
+
+@pytest.mark.parametrize(
+    ("kind", "itemsize", "last", "numbers"),
+    [("lstm", 4, 0, 1), ("lstm", 4, 1, 2), ("gru", 4, 0, 0), ("gru", 4, 1, 1), ("lstm", 1, 0, 3), ("gru", 1, 1, 2)],
+)
+def test_float_recurrent_layer_keeps_cells_and_states_that_it_does_not_write(
+    kind: str, itemsize: int, last: int, numbers: int
+) -> None:
+    """A cell for each unit; the state before, where only the last is written; both states where eight bits are."""
+    operator = Operator(kind, "rnn", (0,), 1, options={"units": (3,), "last": (last,)}, weight_itemsize=4)
+    graph = Graph((operator,), (Activation((5, 2), 4), Activation((3,) if last else (5, 3), itemsize, 0.1)))
+    assert own_bytes(graph, operator) == 4 * 3 * numbers
 
 
 def test_float_activations_take_four_bytes_per_element() -> None:

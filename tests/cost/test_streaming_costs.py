@@ -49,8 +49,8 @@ def test_working_memory_by_hand() -> None:
 
 
 def test_float_states_take_four_bytes_each() -> None:
-    """Input 20, first states 28, last state 24, output 12: 52 at most; 7 x 8 and 6 x 8 are kept."""
-    assert plan(streamed(trace(Two(), (10, 5), "none"))).size == 52 + 56 + 48
+    """Input 20, first states 28, last state 24, output 12: 52 at most; 7 cells and states and 6 states are kept."""
+    assert plan(streamed(trace(Two(), (10, 5), "none"))).size == 52 + 56 + 24
 
 
 def test_more_steps_cost_nothing() -> None:

@@ -256,24 +256,6 @@ def test_names_become_identifiers_that_differ(tmp_path: Path) -> None:
     assert "net_a_b_weight[4]" in net and "net_a_b___weight[4]" in net and "a_b*/" not in net
 
 
-@pytest.mark.parametrize(
-    ("scheme", "words"),
-    [("none", "the input of the network is float"), ("dynamic", "the input of the network is float")],
-)
-def test_float_networks_are_refused(tmp_path: Path, scheme: str, words: str) -> None:
-    graph = lower(nn.Sequential(nn.Linear(4, 2)).eval(), [torch.randn(8, 4)], scheme)
-    with pytest.raises(InputError, match=f"{words}.*quant_scheme = post"):
-        export(graph, tmp_path / "net")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_float_layers_are_refused_by_name(tmp_path: Path) -> None:
-    operator = Operator("linear", "fc", (0,), 1, weight=torch.ones(1, 1), weight_itemsize=4)
-    graph = Graph((operator,), (Activation((1,), 1), Activation((1,), 4)))
-    with pytest.raises(InputError, match="fc: this linear is computed in float"):
-        export(graph, tmp_path / "net")
-
-
 def test_unknown_operators_are_refused_by_name(tmp_path: Path) -> None:
     graph = Graph((Operator("attention", "cell", (0,), 1),), (Activation((1,), 1), Activation((1,), 1)))
     with pytest.raises(InputError, match="cell: the C export has no operator 'attention'"):

@@ -10,7 +10,6 @@ from problems.streams import FEATURES, STEPS, Stacked, Stepwise, whole
 from test_verify import forge
 from torch import nn
 
-from sparsemod.compress.quantize import lower
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.device import DEVICES
 from sparsemod.errors import InputError
@@ -92,12 +91,6 @@ def test_header_explains_the_steps(tmp_path: Path) -> None:
     module = Stacked(3)
     export(whole(module, module.inputs(8)), tmp_path / "whole")
     assert "net_start" not in "".join((tmp_path / "whole" / name).read_text() for name in ("net.h", "net.c"))
-
-
-def test_float_networks_of_one_step_are_refused(tmp_path: Path) -> None:
-    module = Stacked(3)
-    with pytest.raises(InputError, match="the input of the network is float"):
-        export(streamed(lower(module, [module.inputs(8)], "none")), tmp_path / "net")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from sparsemod import load
 from sparsemod.cli import main
+from sparsemod.compress.quantize import lower
 from sparsemod.errors import InputError
 from sparsemod.export import tflite, tflite_kinds
 from sparsemod.export.tflite import export
@@ -129,6 +130,10 @@ def test_operator_without_a_counterpart_is_refused_by_name(tmp_path: Path, inter
 def test_float_networks_are_refused(tmp_path: Path, interpreter) -> None:
     with pytest.raises(InputError, match=r"has float parts\. LiteRT is written for networks that are int8 throughout"):
         export(trace(nn.Linear(2, 1), (2,), "none"), tmp_path / "net.tflite")
+    between = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1))
+    between[1].quant_scheme = "none"  # int8 before and behind it
+    with pytest.raises(InputError, match="has float parts"):
+        export(lower(between.eval(), [torch.randn(8, 2)], "both"), tmp_path / "net.tflite")
     with pytest.raises(InputError, match="computes nothing"):
         export(Graph((), (Activation((2,), 1),)), tmp_path / "net.tflite")
 

@@ -1,9 +1,9 @@
 /* $macs multiply-accumulates, $const_bytes bytes of constants, $arena_bytes bytes of arena. See net.h for its use.
  *
- * Tensors are stored channel by channel, row by row. int may have 16 bits, as long as no tensor has 32768 elements.
+ * Tensors are stored channel by channel, row by row. int may have 16 bits, as long as no tensor has $most elements.
  */
 #include "net.h"
-
+$include
 const float net_input_scale = $input_scale, net_output_scale = $output_scale;
 const int8_t net_input_zero_point = $input_zero_point, net_output_zero_point = $output_zero_point;
 
@@ -16,12 +16,12 @@ $kernels
 /* --- network --------------------------------------------------------------------------------------------------- */
 
 $arena
-int8_t *net_input(void) {
-    return arena + $input_offset;
+$input_type *net_input(void) {
+    return $input;
 }
 
-const int8_t *net_output(void) {
-    return arena + $output_offset;
+const $output_type *net_output(void) {
+    return $output;
 }
 
 void net_invoke(void) {

@@ -1,15 +1,13 @@
-/* A neural network in 8-bit integers, made by sparsemod.
+/* A neural network in $numbers, made by sparsemod.
  *
- *     int8_t *x = net_input();           write NET_INPUT_SIZE values,
+ *     $input_call write NET_INPUT_SIZE values,
  *     net_invoke();                      run the network once,
- *     const int8_t *y = net_output();    read NET_OUTPUT_SIZE values.
+ *     $output_call read NET_OUTPUT_SIZE values.
  *
  * Input and output lie in the arena that net_invoke() works in: read the output before the next input is written, and
  * write the whole input each time.
  *
- * An integer q stands for the real number (q - zero_point) * scale, and a real number r becomes
- * floor(r / scale + 0.5) + zero_point, held within -128 and 127.
- */
+$meaning */
 #ifndef NET_H
 #define NET_H
 
@@ -35,8 +33,8 @@ extern "C" {
 extern const float net_input_scale, net_output_scale;
 extern const int8_t net_input_zero_point, net_output_zero_point;
 
-int8_t *net_input(void);
-const int8_t *net_output(void);
+$input_type *net_input(void);
+const $output_type *net_output(void);
 void net_invoke(void);
 $calls
 #ifdef __cplusplus

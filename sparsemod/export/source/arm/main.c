@@ -2,12 +2,19 @@
  *
  *     500 ticks                  of SysTick that all inferences took together
  *     124 bytes of stack         that net_invoke and what it calls used
- *     8 of 8 vectors identical
+ *     8 of 8 vectors identical   or within the tolerance
  *
  * It prints through semihosting: the processor stops and the emulator does the work.
  */
 #include "net.h"
 #include "vectors.h"
+
+#ifdef SAME
+#define AGREEING " vectors within the tolerance\n"
+#else
+#define AGREEING " vectors identical\n"
+#define SAME(found, recorded) ((found) == (recorded))
+#endif
 
 #define SYSTICK ((volatile uint32_t *)0xe000e010) /* control, reload, current */
 #define PERIOD 0x1000000                          /* it counts down with 24 bits */
@@ -77,9 +84,9 @@ static int stack_used(void) {
     return PAINTED - left;
 }
 
-static int same_output(const NET_FLASH int8_t *recorded) {
+static int same_output(int vector) {
     for (long i = 0; i < NET_OUTPUT_SIZE; i++)
-        if (net_output()[i] != recorded[i])
+        if (!SAME(net_output()[i], outputs[vector][i]))
             return 0;
     return 1;
 }
@@ -101,7 +108,7 @@ int main(void) {
 #endif
         net_invoke();
         spent += ticks() - start;
-        identical += same_output(outputs[vector]);
+        identical += same_output(vector);
     }
     print_number(spent);
     print(" ticks\n");
@@ -110,7 +117,7 @@ int main(void) {
     print_number(identical);
     print(" of ");
     print_number(RUNS);
-    print(" vectors identical\n");
+    print(AGREEING);
     leave(0);
     return 0;
 }

@@ -32,6 +32,12 @@ void reset(void) {
     }
 }
 
+/* A mathematical library reports through it what no network asks for. */
+__attribute__((weak)) int *__errno(void) {
+    static int number;
+    return &number;
+}
+
 /* A compiler may call these for a structure or a loop, without a C library too. */
 void *memcpy(void *to, const void *from, size_t size) {
     for (size_t i = 0; i < size; i++)

@@ -7,7 +7,7 @@ void setup() {
 }
 
 void loop() {
-    int8_t *input = net_input();
+    $type *input = net_input();
     for (long i = 0; i < NET_INPUT_SIZE; i++)
         input[i] = net_input_zero_point;
     const unsigned long start = micros();

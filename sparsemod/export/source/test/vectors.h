@@ -4,7 +4,7 @@
 static const NET_FLASH $type inputs[VECTORS][$count] = {
 $inputs};
 
-static const NET_FLASH int8_t outputs[VECTORS][NET_OUTPUT_SIZE] = {
+static const NET_FLASH $output_type outputs[VECTORS][NET_OUTPUT_SIZE] = {
 $outputs};
 
-$give
+$tolerance$give

@@ -1,0 +1,4 @@
+static float function_$name(float x, const float *with) {
+    (void)with;
+    return $formula;
+}
