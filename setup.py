@@ -64,6 +64,7 @@ setup(
             "optuna",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
         ],
         "docs": ["furo", "myst-parser", "sphinx"],
         "dev": ["mypy", "pandas-stubs", "pre-commit", "psutil", "ruff"],
