@@ -222,7 +222,8 @@ def _link(folder: Path, core: str, script: Path, parts: list[str], program: Path
     includes = [f"-I{folder}", f"-I{folder / 'test'}"]
     own = [str(_SOURCE / "start.c"), str(_SOURCE / main), "-fno-tree-loop-distribute-patterns"]  # memcpy is not itself
     memory = ["-T", str(script), "-Wl,--no-warn-rwx-segments"]
-    return [*_compiler(core), *flags, *includes, *own, *parts, "-nostdlib", "-lgcc", *memory, "-o", str(program)]
+    math = ["-DMATH"] if "-lm" in parts else []
+    return [*_compiler(core), *flags, *math, *includes, *own, *parts, "-nostdlib", "-lgcc", *memory, "-o", str(program)]
 
 
 def _overflows(link: list[str]) -> dict[str, int]:

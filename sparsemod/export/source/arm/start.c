@@ -32,11 +32,13 @@ void reset(void) {
     }
 }
 
+#ifdef MATH
 /* A mathematical library reports through it what no network asks for. */
 __attribute__((weak)) int *__errno(void) {
     static int number;
     return &number;
 }
+#endif
 
 /* A compiler may call these for a structure or a loop, without a C library too. */
 void *memcpy(void *to, const void *from, size_t size) {
