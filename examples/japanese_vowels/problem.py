@@ -1,7 +1,7 @@
 """Which of nine speakers says a vowel: recurrent layers on sequences of 7 to 26 frames, of which `max_len` are seen.
 
-Only 270 utterances are there to learn from, so that many of them validate, or luck would choose; `sparsemod test` trains
-on all of them. RAM and time are far below what the device has: error and size are the objectives.
+Only 270 utterances are there to learn from, so that many of them validate, or luck would choose; `sparsemod test`
+trains on all of them. RAM and time are far below what the device has: error and size are the objectives.
 
 The file is found below DATA_PATH, in the environment or in a file `.env`; see `datasets.uea`.
 """

@@ -12,7 +12,7 @@ from sparsemod.train import error, train
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_recurrent_layers_lose_at_most_one_point(kind: str) -> None:
+def test_recurrent_layers_lose_at_most_half_a_point(kind: str) -> None:
     """Two thousand noisy waves to learn from, four thousand to be wrong about."""
     torch.manual_seed(0)
     known, unknown, network = waves(2000, 1), waves(4000, 2), Classifier(kind, 2, 12)
@@ -21,4 +21,4 @@ def test_recurrent_layers_lose_at_most_one_point(kind: str) -> None:
     graph = lower(network.eval(), [known.x[:256], known.x[256:512]])
     float32, int8 = (error(predict, unknown) for predict in (network, functools.partial(run, graph)))
     assert 0.02 < float32 < 0.2  # it has learned something, and not everything
-    assert abs(int8 - float32) <= 0.01
+    assert int8 - float32 <= 0.005
