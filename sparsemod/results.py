@@ -22,6 +22,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import orjson
 from torch import Tensor
 
 from sparsemod import config as configuration
@@ -36,8 +37,6 @@ from sparsemod.study import Candidate, Study, Trial, picks
 T = TypeVar("T")
 
 _FORMAT = 1
-_PARSED_AT_ONCE = 1_000
-"""Lines of a record."""
 _MAY_CHANGE = frozenset(
     {
         *("name", "root", "r1", "r2", "r3", "morphisms", "finish_epochs", "debug"),
@@ -304,27 +303,15 @@ def _lines(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
     """What the complete lines of a record say; a last one without its newline does not count."""
     if not path.is_file():
         return
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for start in range(0, len(lines), _PARSED_AT_ONCE):
-        some = lines[start : start + _PARSED_AT_ONCE]
-        for number, (line, row) in enumerate(zip(some, _rows(some), strict=True), start + 1):
-            try:
-                entry = read(json.loads(line) if row is None else row)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise InputError(
-                    f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to "
-                    "lose that one entry"
-                ) from None
-            yield entry
-
-
-def _rows(lines: Sequence[bytes]) -> Sequence[Any]:
-    """The lines as JSON, parsed as one list: faster, and with one copy of each name; all None if one is damaged."""
-    try:
-        rows: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
-        rows = []
-    return rows if len(rows) == len(lines) else [None] * len(lines)
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            entry = read(orjson.loads(line))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InputError(
+                f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to "
+                "lose that one entry"
+            ) from None
+        yield entry
 
 
 def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
