@@ -393,6 +393,7 @@ def write_record(root: Path, count: int) -> None:
             row = trial.pop("candidate")
             proposals.write(json.dumps({"round": [row]}) + "\n")
             trials.write(json.dumps({**row, **trial}) + "\n")
+    os.sync()  # or the first one to read competes with the disk
 
 
 def in_a_new_process(statement: str, root: str, count: int) -> None:

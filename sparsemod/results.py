@@ -303,15 +303,18 @@ def _lines(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
     """What the complete lines of a record say; a last one without its newline does not count."""
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            entry = read(orjson.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise InputError(
-                f"{path}, line {number} is damaged: {line[:60]!r}. Restore it from a copy, or delete the line to "
-                "lose that one entry"
-            ) from None
-        yield entry
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                entry = read(orjson.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise InputError(
+                    f"{path}, line {number} is damaged: {line[:60].rstrip()!r}. Restore it from a copy, or delete the "
+                    "line to lose that one entry"
+                ) from None
+            yield entry
 
 
 def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
