@@ -75,7 +75,7 @@ class Record:
                 files.cut_half_line(self._trials)
                 settings = _settings(config, space)
                 if (folder / "study.json").exists():
-                    _require_same(folder, settings)
+                    require_same("settings", _header(folder)["settings"], settings, "not there", folder)
                 else:
                     files.write(
                         folder / "study.json", _json({"format": _FORMAT, **header(), "settings": settings}, indent=2)
@@ -327,20 +327,31 @@ def _settings(config: Config, space: SearchSpace) -> dict[str, str]:
     return shared | {f"space.{name}": json.dumps(row) for name, row in json.loads(space.describe()).items()}
 
 
-def _require_same(folder: Path, settings: Mapping[str, str]) -> None:
-    before: dict[str, str] = _header(folder)["settings"]
+def require_same(what: str, before: Mapping[str, object], now: Mapping[str, object], absent: str, folder: Path) -> None:
+    """Refuses to go on with a study that began otherwise.
+
+    Args:
+        what: Is compared, in the plural.
+        before: By name, as the study began.
+        now: As it would go on.
+        absent: What is said of one that is not there.
+        folder: Of the study.
+
+    Raises:
+        InputError: Something differs; all of it is named.
+    """
     differences = [
-        f"  {name}: was {before.get(name, 'not there')}, is {settings.get(name, 'not there')}"
-        for name in dict.fromkeys([*before, *settings])
-        if before.get(name) != settings.get(name)
+        f"  {name}: was {before.get(name, absent)}, is {now.get(name, absent)}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
     ]
     if differences:
         raise InputError(
             "\n".join(
                 [
-                    f"{folder} holds a study made with other settings, so this search cannot go on with it",
+                    f"{folder} holds a study made with other {what}, so this search cannot go on with it",
                     *differences,
-                    "  put the settings back, or choose another [TRAIN] name (--set TRAIN.name=...)",
+                    f"  put the {what} back, or choose another [TRAIN] name (--set TRAIN.name=...)",
                 ]
             )
         )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sparsemod.config import Config
@@ -49,25 +48,6 @@ def _largest_error(screen: Screen, config: Config) -> dict[str, float]:
         largest = math.inf
     known = min(largest, screen.limits.get("error", largest))
     return {"error": known} if math.isfinite(known) else {}
-
-
-def require_same_limits(before: Mapping[str, float], now: Mapping[str, float], folder: Path) -> None:
-    """Refuses to go on with a study that was judged by other limits."""
-    changed = [
-        f"  {name}: was {before.get(name, 'not limited')}, is {now.get(name, 'not limited')}"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
-        raise InputError(
-            "\n".join(
-                [
-                    f"{folder} holds a study made with other limits, so this search cannot go on with it",
-                    *changed,
-                    "  put the limits back, or choose another [TRAIN] name (--set TRAIN.name=...)",
-                ]
-            )
-        )
 
 
 def _require_known(objectives: Sequence[str], limits: Iterable[str], costs: Mapping[str, float]) -> None:

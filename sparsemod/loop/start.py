@@ -12,11 +12,11 @@ from sparsemod.cost.screen import Screen
 from sparsemod.early_stopping import EarlyStopping
 from sparsemod.errors import InputError
 from sparsemod.evaluate import data_of, problem_of
-from sparsemod.loop.header import header, limits, require_same_limits
+from sparsemod.loop.header import header, limits
 from sparsemod.loop.running import Search, Watch
 from sparsemod.loop.stages import Stage, stages_of
 from sparsemod.problem import Problem
-from sparsemod.results import Record, delete_models_off_front
+from sparsemod.results import Record, delete_models_off_front, require_same
 from sparsemod.study import Study
 
 
@@ -50,7 +50,7 @@ def search(config: Config | str | Path | None = None, *, watch: Watch | None = N
     stages = stages_of(screen, config)
     record = Record(config.study_folder(), config, problem.space, lambda: header(screen, config))
     try:
-        require_same_limits(record.study.limits, limits(screen, config), record.folder)
+        require_same("limits", record.study.limits, limits(screen, config), "not limited", record.folder)
         Search(config, record, stages, EarlyStopping(screen), watch or (lambda progress: None)).run()
         delete_models_off_front(record.study, record.folder)
     finally:
