@@ -4,7 +4,8 @@
     python benchmarks/scale.py overhead record --small  some parts, in a minute
     python benchmarks/scale.py speedup --seconds 10
 
-Candidates are simulated: they burn processor time, sleep, or take none. The driver, samplers and record are real.
+Candidates are simulated: they burn processor time, sleep, or take none; but for `real`, which trains networks. The
+driver, samplers and record are real.
 """
 
 import os
@@ -24,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -43,6 +44,8 @@ from sparsemod.spaces import cnn
 Row = tuple[str, str, str]
 """What was measured, the figure, and what it should be."""
 
+DIGITS = f"{Path(__file__).parents[1] / 'examples' / 'digits' / 'problem.py'}:problem"
+
 SECONDS = "SPARSEMOD_BENCHMARK_SECONDS"
 """Variable of the environment: of a candidate."""
 
@@ -50,6 +53,7 @@ SECONDS = "SPARSEMOD_BENCHMARK_SECONDS"
 def main() -> None:
     parts = {
         "speedup": speedup,
+        "real": real,
         "overhead": overhead,
         "simulation": simulation,
         "losses": losses,
@@ -124,27 +128,43 @@ def budget(root: str, count: int, **changes: object) -> dict[str, object]:
 
 
 def speedup(options: argparse.Namespace) -> Iterator[Row]:
-    """Wall time from the first trial that ended to the last, so that the start of the workers does not count."""
+    """Candidates that burn processor time."""
     os.environ[SECONDS] = str(options.seconds)
     count = 8 if options.small else 20
     for executor in ("processes", "ray"):
-        rates = []
-        for workers in (1, 2):
-            ends: list[float] = []
+        one, two = (timed(count, executor, workers, problem=f"{__file__}:burning") for workers in (1, 2))
+        label = f"{executor}: two workers against one, {options.seconds:g} s each"
+        yield label, f"{two.rate / one.rate:.2f} x", ">= 1.9 x"
 
-            def watch(progress: Progress, ends: list[float] = ends) -> None:
-                ends.extend([time.perf_counter()] if progress.trial else [])
 
-            with tempfile.TemporaryDirectory() as root:
-                place = f"{__file__}:burning"
-                search(watch=watch, **budget(root, count, problem=place, executor=executor, workers=workers))
-            first = workers - 1  # the last of those that began together
-            rates.append((count - workers) / (ends[-1] - ends[first]))
-        yield (
-            f"{executor}: two workers against one, {options.seconds:g} s each",
-            f"{rates[1] / rates[0]:.2f} x",
-            ">= 1.9 x",
-        )
+def real(options: argparse.Namespace) -> Iterator[Row]:
+    """Networks for digits, trained, quantized and scored; which ones does not depend on the workers."""
+    count = 12 if options.small else 60
+    settings = {"problem": DIGITS, "objectives": 4, "sampler1": "sobol", "epochs1": 10, "early_stopping": False}
+    for executor in ("processes", "ray"):
+        one, two = (timed(count, executor, workers, **settings) for workers in (1, 2))
+        yield f"{executor}: two workers against one, real networks", f"{two.rate / one.rate:.2f} x", ""
+        same = sum(one.study[number].score == two.study[number].score for number in range(count))
+        yield "  networks with the same score", f"{same}", f"{count}"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A search, and candidates per second from the first trial that ended to the last: workers take time to start."""
+
+    study: Study
+    rate: float
+
+
+def timed(count: int, executor: str, workers: int, **settings: object) -> Timed:
+    ends: list[float] = []
+
+    def watch(progress: Progress) -> None:
+        ends.extend([time.perf_counter()] if progress.trial else [])
+
+    with tempfile.TemporaryDirectory() as root:
+        study = search(watch=watch, **budget(root, count, executor=executor, workers=workers, **settings))
+    return Timed(study, (count - workers) / (ends[-1] - ends[workers - 1]))  # the last of those that began together
 
 
 # --- (b) the driver's own work ---------------------------------------------------------------------------------------
