@@ -142,7 +142,7 @@ def test_package_is_where_the_check_looks() -> None:
         ("cost/size.py", "from . import packing\n"),
         ("report.py", "from sparsemod import __version__\n"),
         ("__main__.py", "from sparsemod.cli import main\n"),
-        ("commands.py", "def report():\n    from sparsemod import report\n"),
+        ("commands/study.py", "def report():\n    from sparsemod import report\n"),
         ("__init__.py", "from sparsemod.loop import search\n"),
         ("templates/problem.py", "import sparsemod\n"),
         ("graph/trace.py", "import torch\nimport sparsemodel\nfrom ax.api import client\n"),
