@@ -54,8 +54,6 @@ def files(graph: Graph, vectors: Tensor) -> Mapping[str, str]:
     outputs = run(graph, (inputs.float() - source.zero_point) * source.scale)
     if target.itemsize == 1:
         outputs = (torch.round(outputs / target.scale) + target.zero_point).to(torch.int8)
-    allowed = tolerance(graph)
-    words = _EXACT if not allowed else _NEAR | {"format": "%g" if outputs.is_floating_point() else "%d"}
     return {
         "test/vectors.h": filled(
             "test/vectors.h",
@@ -65,21 +63,18 @@ def files(graph: Graph, vectors: Tensor) -> Mapping[str, str]:
             inputs=_rows(vectors),
             output_type=ctype(outputs),
             outputs=_rows(outputs),
-            tolerance=_near(allowed, outputs),
+            format="%g" if outputs.is_floating_point() else "%d",
+            agreement=_agreement(tolerance(graph), outputs),
             give=text(f"test/{'give_samples' if front else 'give_steps' if graph.steps else 'give'}.h"),
         ),
-        "test/test_main.c": filled("test/test_main.c", **words),
+        "test/test_main.c": text("test/test_main.c"),
     }
 
 
-_EXACT = {"same": "net_output()[i] == outputs[vector][i]", "format": "%d", "agreeing": "identical"}
-_NEAR = {"same": "SAME(net_output()[i], outputs[vector][i])", "agreeing": "within the tolerance"}
-
-
-def _near(allowed: Mapping[str, int], outputs: Tensor) -> str:
-    """C text of what counts as the same output, where that is not the equal one."""
+def _agreement(allowed: Mapping[str, int], outputs: Tensor) -> str:
+    """C text of what counts as the same output for every program that compares, and what they print of it."""
     if not allowed:
-        return ""
+        return text("test/exact.h")
     steps, millionths = allowed.get("tolerance_steps"), allowed.get("tolerance_millionths", 0)
     most = float(outputs.abs().max()) * millionths / 1e6 if steps is None else float(steps)
     return filled("test/tolerance.h", tolerance=number(most))

@@ -13,13 +13,6 @@
 #include "net.h"
 #include "vectors.h"
 
-#ifdef SAME
-#define AGREEING " vectors within the tolerance\n"
-#else
-#define AGREEING " vectors identical\n"
-#define SAME(found, recorded) ((found) == (recorded))
-#endif
-
 #define PAINTED 1024 /* bytes below the stack pointer, to see how many are used */
 #define PAINT 0xa5
 
@@ -105,7 +98,7 @@ int main(void) {
     print_number((uint32_t)identical);
     print(" of ");
     print_number(RUNS);
-    print(AGREEING);
+    print(" vectors " AGREEING "\n");
     cli();
     sleep_mode();
     return 0;

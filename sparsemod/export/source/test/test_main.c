@@ -11,13 +11,14 @@ int main(void) {
         give(vector);
         net_invoke();
         for (long i = 0; i < NET_OUTPUT_SIZE; i++) {
-            if ($same)
+            if (SAME(net_output()[i], outputs[vector][i]))
                 continue;
             if (!wrong++)
-                printf("vector %d, output %ld: $format, recorded $format\n", vector, i, net_output()[i], outputs[vector][i]);
+                printf("vector %d, output %ld: " SHOWN ", recorded " SHOWN "\n", vector, i, net_output()[i],
+                       outputs[vector][i]);
         }
         identical += !wrong;
     }
-    printf("%d of %d vectors $agreeing\n", identical, VECTORS);
+    printf("%d of %d vectors " AGREEING "\n", identical, VECTORS);
     return identical == VECTORS ? 0 : 1;
 }

@@ -7,4 +7,6 @@ $inputs};
 static const NET_FLASH $output_type outputs[VECTORS][NET_OUTPUT_SIZE] = {
 $outputs};
 
-$tolerance$give
+#define SHOWN "$format" /* as which an output is printed */
+
+$agreement$give

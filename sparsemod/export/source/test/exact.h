@@ -1,0 +1,4 @@
+/* Integers are the same on every processor. */
+#define SAME(found, recorded) ((found) == (recorded))
+#define AGREEING "identical"
+
