@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
 
 from sparsemod.data import Collate, Split
@@ -69,7 +70,7 @@ def train(
     size = int(parameters["batch_size"])
     if len(split) == 0:
         raise InputError("the training split is empty")
-    per_epoch = math.ceil(len(split) / size)
+    per_epoch = split.batch_count(size)
     steps, step = epochs * per_epoch, 0
     optimizer = torch.optim.Adam(network.parameters(), lr=float(parameters["learning_rate"]), fused=True)
     schedule = _schedule(optimizer, parameters, per_epoch, steps)
@@ -167,11 +168,13 @@ def error(
         predict: (N, *input shape) -> scores (N, K), of which the largest is the answer; or what `own` takes.
         split: Samples, read in order.
         collate: Joins samples to a batch.
-        own: `Problem.error`: gets the outputs, labels or targets, and inputs of all samples at once.
+        own: `Problem.error`: gets the outputs, labels or targets, and inputs of all samples at once; of sequences that
+            are read at their own lengths zeros follow the inputs.
     """
     if own is not None:
         parts = [(predict(x), y, x) for x, y in split.batches(_EVALUATION_BATCH, None, collate)]
-        outputs, y, x = (torch.cat(part) for part in zip(*parts, strict=True))
+        outputs, y = (torch.cat([part[place] for part in parts]) for place in (0, 1))
+        x = pad_sequence([sample for _, _, batch in parts for sample in batch], batch_first=True)
         return float(own(outputs, comparable(outputs, y), x))
     wrong = total = 0
     for x, y in split.batches(_EVALUATION_BATCH, None, collate):

@@ -180,30 +180,36 @@ class Data:
         collate: Join | None = None,
         splitter: bool = False,
         frontend: "FrontEnd | None" = None,
+        streaming: bool = False,
     ) -> "Data":
         """The data as the network of a candidate gets them: of the input shape that `shape_seen_by` says, without test.
 
         `Sequences` are cut and padded to one length, or cut into windows, each of which is a sample, to train
-        and to validate alike. A `collate` of the user gets them whole, or the windows. Of a front end come features,
-        which are kept for the next candidate with the same one.
+        and to validate alike. What takes one step at a time gets them, or the windows, at their own lengths: none is
+        padded, and what is longer than `max_len` is cut. A `collate` of the user gets them whole, or the windows. Of a
+        front end come features, which are kept for the next candidate with the same one.
 
         Args:
             parameters: Of the candidate.
             collate: The problem's.
             splitter: `[TRAIN] splitter`.
             frontend: Of the candidate, if the problem has one.
+            streaming: `[TRAIN] streaming`.
 
         Raises:
             InputError: See `shape_seen_by`.
         """
         shape = self.shape_seen_by(parameters, collate, splitter, frontend)
         window = int(parameters["max_len"]) if splitter else 0
+        limit = int(parameters["max_len"]) if "max_len" in parameters else None
 
         def seen(split: Split) -> Split:
             if frontend is not None:
                 return features(require_samples(split), frontend, window)
             split = _cut(split, parameters, splitter)
-            return split.padded(shape[0]) if isinstance(split, Sequences) and collate is None else split
+            if collate is not None or not isinstance(split, Sequences):
+                return split
+            return split.packed(shape[0], limit) if streaming else split.padded(shape[0])
 
         return replace(self, train=seen(self.train), validation=seen(self.validation), test=None, input_shape=shape)
 

@@ -1,5 +1,6 @@
 """Parts of the data: `Tensors` in memory, `Samples` of any `Dataset`, and `Tokens`, either of them as whole numbers."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -26,9 +27,17 @@ class Split(Protocol):
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
         """All samples once, in batches (x, y); shuffled if `rng` is given, in order otherwise."""
 
+    def batch_count(self, size: int) -> int:
+        """How many batches of at most `size` samples those are."""
+        return math.ceil(len(self) / size)
+
+    def of_one_shape(self) -> "Split":
+        """The same samples, each of the shape that a network is written for, as an exported module needs them."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
-class Tensors:
+class Tensors(Split):
     """Samples in memory, kept as they are (bytes stay bytes) and scaled a batch at a time: (x - mean) / std.
 
     Attributes:
@@ -96,7 +105,7 @@ class Tensors:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(Split):
     """Some samples of a `Dataset` that yields (x, class number)."""
 
     dataset: "Dataset[Any]"
@@ -114,7 +123,7 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Tokens:
+class Tokens(Split):
     """The same samples as whole numbers, int64, for a network that looks them up."""
 
     split: Split
@@ -126,6 +135,14 @@ class Tokens:
         """See `Split`."""
         for x, y in self.split.batches(size, rng, collate):
             yield x.long(), y
+
+    def batch_count(self, size: int) -> int:
+        """See `Split`."""
+        return self.split.batch_count(size)
+
+    def of_one_shape(self) -> "Tokens":
+        """See `Split`."""
+        return Tokens(self.split.of_one_shape())
 
 
 def collated(collate: Collate | None, samples: Sequence[Any]) -> Batch:

@@ -76,7 +76,7 @@ def groups_of(data: Data) -> list[int]:
 def _measured(found: Tested, graph: Graph, trial: Trial, split: Split, config: Config) -> Tested:
     problem, parameters = problem_of(config), trial.candidate.parameters
     data = replace(data_of(problem), validation=split)
-    data = data.seen_by(parameters, problem.collate, config.train.splitter, graph.frontend)
+    data = data.seen_by(parameters, problem.collate, config.train.splitter, graph.frontend, graph.steps > 0)
     collate = collate_of(problem, parameters, data.input_shape)
     costs = {name: value for name, value in trial.score.items() if name not in ("error", "float_error")}
     if problem.error is not None or problem.loss is not None:

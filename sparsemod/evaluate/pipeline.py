@@ -132,7 +132,9 @@ def _score(
     torch.manual_seed(seed)
     network = _network(problem, candidate.parameters, config, narrowed=trained_on)
     frontend = problem.frontend_of(candidate.parameters)
-    data = data_of(problem).seen_by(candidate.parameters, problem.collate, config.train.splitter, frontend)
+    data = data_of(problem).seen_by(
+        candidate.parameters, problem.collate, config.train.splitter, frontend, config.train.streaming
+    )
     if reads_tokens(network):
         data = replace(data, train=Tokens(data.train), validation=Tokens(data.validation))
     if weights is not None:
@@ -147,9 +149,10 @@ def _score(
     float_error = learning.error(network)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
-    tune = learning.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
+    fixed = replace(data, train=data.train.of_one_shape())
+    tune = replace(learning, data=fixed).tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
     step = None if frontend is None else frontend.scale
-    graph = lower(network, _calibration(data, collate), config.train.quant_scheme, tune, step)
+    graph = lower(network, _calibration(fixed, collate), config.train.quant_scheme, tune, step)
     graph = replace(graph, frontend=frontend)
     graph = streamed(graph) if config.train.streaming else graph
     own = {} if problem.costs is None else problem.costs(candidate.parameters)

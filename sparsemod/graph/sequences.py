@@ -45,7 +45,10 @@ def recurrent(state: Assembly, call: Call) -> None:
 def _require_supported(state: Assembly, call: Call) -> None:
     name = call.name
     if not isinstance(call.args[3], bool):
-        raise Unsupported(f"{name} of a packed sequence cannot be costed; give it sequences of one length")
+        raise Unsupported(
+            f"{name} of a packed sequence cannot be costed; give it x as it comes: with [TRAIN] streaming = true each "
+            "sequence is read at its own length, and none is padded"
+        )
     _, start, parameters, biased, layers, _, _, both, batch_first = call.args
     if not batch_first:
         raise Unsupported(f"{name} with time as its first axis cannot be costed; set batch_first=True")

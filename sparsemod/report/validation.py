@@ -58,7 +58,7 @@ def load_validation(folder: Path, config: Path | None = None) -> Validation:
 def mistakes(graph: Graph, trial: Trial, validation: Validation) -> list[list[int]]:
     """How often each class (row) was taken for which (column) by the integer network, (K, K)."""
     problem, parameters = validation.problem, trial.candidate.parameters
-    data = validation.data.seen_by(parameters, problem.collate, validation.splitter, graph.frontend)
+    data = validation.data.seen_by(parameters, problem.collate, validation.splitter, graph.frontend, graph.steps > 0)
     collate = collate_of(problem, parameters, data.input_shape)
     counts: list[list[int]] = confusion(graph, data.validation, data.num_classes, collate).tolist()
     return counts
