@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsemod.data import Data, Sequences, Tensors, joined
+from sparsemod.data import Data, Packed, Samples, Sequences, Tensors, Tokens, joined
 from sparsemod.errors import InputError
 from sparsemod.space import Parameters
 
@@ -101,6 +101,43 @@ def test_windows_have_label_and_group_of_their_sequence() -> None:
     assert windows.groups is not None and windows.groups.tolist() == [0, 0, 1, 1, 1, 2, 3, 3]
 
 
+# --- at their own lengths --------------------------------------------------------------------------------------------
+
+
+def test_packed_sequences_come_once_each_as_long_as_they_are() -> None:
+    many = counting([3, 5, 3, 1, 5, 3, 3])
+    for rng in (None, torch.Generator().manual_seed(0)):
+        batches = list(many.packed(5).batches(2, rng))
+        assert len(batches) == many.packed(5).batch_count(2) == 4  # two of two, one of two, one of one
+        found = sorted(
+            (sample[:, 0].tolist(), int(y)) for x, labels in batches for sample, y in zip(x, labels, strict=True)
+        )
+        assert found == sorted((x[:, 0].tolist(), int(y)) for x, y in zip(many.x, many.y, strict=True))
+
+
+def test_packed_sequences_of_one_length_are_the_batches_of_tensors() -> None:
+    same = counting([4] * 7)
+    for seed in (None, 3):
+        rngs = [None if seed is None else torch.Generator().manual_seed(seed) for _ in range(2)]
+        batches = zip(same.packed(4).batches(3, rngs[0]), same.padded(4).batches(3, rngs[1]), strict=True)
+        assert all(torch.equal(x, other) and torch.equal(y, label) for (x, y), (other, label) in batches)
+
+
+def test_packed_sequences_end_at_the_limit_and_a_module_gets_zeros_before_them() -> None:
+    packed = counting().packed(4, limit=3)
+    assert packed.lengths.tolist() == [3, 3, 2, 3]
+    x, y = next(packed.of_one_shape().batches(4))
+    assert first_feature(x) == [[0, 1, 2, 3], [0, 11, 12, 13], [0, 0, 21, 22], [0, 31, 32, 33]]
+    assert y.tolist() == [0, 1, 0, 1]
+
+
+def test_number_of_batches_is_told_by_every_split() -> None:
+    tensors = Tensors(torch.zeros(7, 2), torch.zeros(7).long())
+    samples = Samples([(torch.zeros(2), 0)] * 7, range(7))  # type: ignore[arg-type]  # a list is a Dataset to torch
+    for split in (tensors, samples, Tokens(tensors), counting([2] * 7), Tokens(counting([2, 3] * 3 + [2]).packed(3))):
+        assert split.batch_count(2) == len(list(split.batches(2))) == 4
+
+
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +190,17 @@ def test_candidate_sees_sequences_of_its_own_length() -> None:
             assert isinstance(part, Tensors)
             assert part.sample_shape == (max_len, 2)
         assert first_feature(next(seen.train.batches(1))[0]) == [first]
+
+
+def test_candidate_that_takes_one_step_at_a_time_sees_sequences_as_long_as_they_are() -> None:
+    for max_len, lengths in ((4, [3, 4, 2, 4]), (9, [3, 5, 2, 4])):
+        seen = data().seen_by({"max_len": max_len}, streaming=True)
+        assert isinstance(seen.train, Packed)
+        assert (seen.input_shape, seen.train.lengths.tolist()) == ((max_len, 2), lengths)
+    windows = data().seen_by({"max_len": 2}, splitter=True, streaming=True)
+    assert isinstance(windows.train, Packed)
+    assert windows.train.lengths.tolist() == [2, 1, 2, 2, 1, 2, 2, 2]
+    assert isinstance(data().seen_by({"steps": 2}, first_steps, streaming=True).train, Sequences)
 
 
 def test_candidate_without_a_length_sees_the_longest_training_sequence() -> None:

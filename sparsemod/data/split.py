@@ -25,7 +25,7 @@ class Split(Protocol):
         """Number of samples."""
 
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
-        """All samples once, in batches (x, y); shuffled if `rng` is given, in order otherwise."""
+        """All samples once, in batches (x, y); shuffled if `rng` is given, else in the same order each time."""
 
     def batch_count(self, size: int) -> int:
         """How many batches of at most `size` samples those are."""
