@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted (a search ca
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(typed)
+    options.to_go_on = shlex.join(["sparsemod", *(part for part in typed if part != "--again")])
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[_ToStandardError()])
     try:
         code: int = options.run(options)

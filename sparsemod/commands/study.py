@@ -29,7 +29,7 @@ def search(options: argparse.Namespace) -> int:
 
     settings = config.read(options.config, options.set)
     if not settings.default.train:
-        return _test(settings, [], again=False, command=f"sparsemod search {options.config}")
+        return _test(settings, [], again=False, to_go_on=options.to_go_on)
     debug = options.debug or settings.train.debug
     if debug:
         logging.getLogger("sparsemod").setLevel(logging.DEBUG)
@@ -53,7 +53,7 @@ def search(options: argparse.Namespace) -> int:
 
             study = loop.search(settings, watch=watch)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; every finished trial is in {folder}. To go on: sparsemod search {options.config}")
+        print(f"\ninterrupted; every finished trial is in {folder}. To go on: {options.to_go_on}")
         return 130
     finally:
         if live is not None:
@@ -113,11 +113,11 @@ def test(options: argparse.Namespace) -> int:
 
     settings = results.configuration_of(options.study, options.config, options.set)
     place = dataclasses.replace(settings.test, root=str(options.study.parent), name=options.study.name)
-    command = f"sparsemod test {' '.join(map(str, [options.study, *options.number]))}"
-    return _test(dataclasses.replace(settings, test=place), options.number, again=options.again, command=command)
+    settings = dataclasses.replace(settings, test=place)
+    return _test(settings, options.number, again=options.again, to_go_on=options.to_go_on)
 
 
-def _test(settings: "Config", numbers: list[int], *, again: bool, command: str) -> int:
+def _test(settings: "Config", numbers: list[int], *, again: bool, to_go_on: str) -> int:
     from sparsemod import display, retrain
     from sparsemod.tested import summaries
 
@@ -132,7 +132,7 @@ def _test(settings: "Config", numbers: list[int], *, again: bool, command: str) 
 
             tests = retrain.test(settings, numbers, again=again, watch=watch)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; every finished measurement is in {file}. To go on: {command}")
+        print(f"\ninterrupted; every finished measurement is in {file}. To go on: {to_go_on}")
         return 130
     console.print(display.test_table(summaries(tests)))
     console.print(f"\n{display.TEST_NOTE}\nwritten to {file}", highlight=False, soft_wrap=True)

@@ -178,7 +178,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(folder):
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=90)
     assert process.returncode == 130, text
-    assert "To go on: sparsemod search config.cfg" in text
+    assert "To go on: sparsemod search config.cfg --set TRAIN.epochs1=3\n" in text
     assert "Traceback" not in text
     assert len(load("results/custom").trials) >= 1
     assert (record.parent / "trials.csv").exists()

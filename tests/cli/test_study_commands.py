@@ -133,5 +133,5 @@ def test_ctrl_c_ends_a_test_and_says_how_to_go_on(study, folder, capsys, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sparsemod.retrain.test", interrupted)
-    assert main(["test", str(study[0]), "3", "4"]) == 130
-    assert f"To go on: sparsemod test {study[0]} 3 4" in capsys.readouterr().out
+    assert main(["test", str(study[0]), "3", "4", "--again", "--set", "TEST.seeds=2"]) == 130
+    assert f"To go on: sparsemod test {study[0]} 3 4 --set TEST.seeds=2\n" in capsys.readouterr().out
