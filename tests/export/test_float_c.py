@@ -11,10 +11,21 @@ from pathlib import Path
 import pytest
 import torch
 from problems.exported import Everything, pruned
+from problems.float_exports import (
+    CLOSE,
+    CLOSE_BEHIND_STEPS,
+    SANITIZERS,
+    STEP,
+    needs_compiler,
+    needs_emulators,
+    real,
+    require_close,
+)
+from problems.modules import Apart
 from problems.quantized_networks import dynamic, network
 from problems.random_networks import Random
 from problems.spaces import FAMILIES, started
-from problems.streams import STEPS, Stacked
+from problems.streams import Stacked
 from test_verify import forge
 from torch import Tensor, nn
 
@@ -22,46 +33,12 @@ from sparsemod.compress.quantize import lower
 from sparsemod.cost import model_size_bytes, plan
 from sparsemod.device import DEVICES
 from sparsemod.errors import InputError
-from sparsemod.export import Check, export, verify
+from sparsemod.export import export, verify
 from sparsemod.export.float_layer import FORMULAS
 from sparsemod.frontend import FilterBank
 from sparsemod.graph import Graph, trace
 from sparsemod.graph.functions import FUNCTIONS
 from sparsemod.graph.streaming import streamed
-
-needs_compiler = pytest.mark.skipif(
-    shutil.which("cc") is None or shutil.which("nm") is None, reason="no C compiler (cc) or no nm on this machine"
-)
-needs_emulators = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "nm", "arm-none-eabi-gcc", "qemu-system-arm", "avr-gcc", "simavr"))),
-    reason="a C compiler, arm-none-eabi-gcc, qemu-system-arm, avr-gcc or simavr is not installed",
-)
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-CLOSE, CLOSE_BEHIND_STEPS, STEP = (
-    *("vectors within 0.0001 of the largest output", "vectors within 0.01 of the largest output"),
-    "vectors within 1 step",
-)
-
-
-def require_close(graph: Graph, folder: Path, name: str = "", *flags: str) -> list[Check]:
-    """Exports, and requires that the host finds all vectors close, and exactly the predicted bytes."""
-    export(graph, folder)
-    vectors, arena, constants = checks = verify(folder, flags, emulate=False)
-    kinds = [operator.kind for operator in graph.operators]
-    assert vectors.ok and (not name or vectors.name == name), (vectors, kinds)
-    if not flags:  # sanitizers add data of their own
-        assert (arena.found, constants.found) == (plan(graph).size, model_size_bytes(graph)), kinds
-    return checks
-
-
-def real(module: nn.Module, *shape: int, scheme: str = "none") -> Graph:
-    """Lowered, with the costs that were predicted from the trace."""
-    x = torch.randn(8, *shape)
-    graph, traced = lower(module.eval(), [x], scheme), trace(module, shape, scheme)
-    assert plan(graph).size == plan(traced).size
-    assert model_size_bytes(graph) <= model_size_bytes(traced)
-    return graph
-
 
 # --- every kind ------------------------------------------------------------------------------------------------------
 
@@ -73,17 +50,6 @@ def test_convolutions_poolings_and_sums(tmp_path: Path, scheme: str, share: floa
     graph = real(pruned(Everything(), share), 2, 9, 10, scheme=scheme)
     require_close(graph, tmp_path / "net", CLOSE, *SANITIZERS)
     require_close(graph, tmp_path / "plain", CLOSE)
-
-
-class Apart(nn.Module):
-    """Several modules side by side, joined along an axis."""
-
-    def __init__(self, *parts: nn.Module, axis: int = 1) -> None:
-        super().__init__()
-        self.parts, self.axis = nn.ModuleList(parts), axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([part(x) for part in self.parts], self.axis)
 
 
 def test_every_function_has_a_formula() -> None:
@@ -172,84 +138,6 @@ def test_a_wrong_weight_is_found(tmp_path: Path) -> None:
     forge(tmp_path / "net", f"{{{weight},", f"{{{float(weight.rstrip('f')) + 0.01:.9g}f,")
     vectors, arena, constants = verify(tmp_path / "net", emulate=False)
     assert vectors.verdict == "DIFFERENT" and arena.ok and constants.ok
-
-
-# --- recurrent layers ------------------------------------------------------------------------------------------------
-
-
-class Reads(nn.Module):
-    """Recurrent layers of which all steps, the last one, or the last of both directions are read."""
-
-    def __init__(self, layer: nn.Module, read: str) -> None:
-        super().__init__()
-        self.layer, self.read = layer, read
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps, states = self.layer(x)
-        states = states[0] if isinstance(states, tuple) else states
-        if self.read == "ends":
-            return torch.cat([states[-2], states[-1]], 1)
-        return steps[:, -1] if self.read == "last" else steps.flatten(1)
-
-
-@needs_compiler
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-@pytest.mark.parametrize("scheme", ["dynamic", "none"])
-def test_recurrent_layers_of_every_form(tmp_path: Path, kind: type, scheme: str) -> None:
-    """Two layers and directions, without bias, all steps and the last."""
-    torch.manual_seed(0)
-    both = Reads(kind(3, 5, 2, batch_first=True, bidirectional=True), "ends")
-    last = Reads(kind(3, 4, batch_first=True, bias=False), "last")
-    every = Reads(kind(3, 2, batch_first=True), "all")
-    require_close(real(Apart(both, last, every), 6, 3, scheme=scheme), tmp_path / "net", CLOSE, *SANITIZERS)
-
-
-@needs_compiler
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-@pytest.mark.parametrize("read", ["all", "last"])
-@pytest.mark.parametrize("scheme", ["dynamic", "none"])
-def test_float_recurrent_layer_between_int8_layers(tmp_path: Path, kind: type, read: str, scheme: str) -> None:
-    """It reads and writes int8, and keeps its states in float."""
-    torch.manual_seed(0)
-    layer = Reads(kind(6, 5, batch_first=True), read)
-    layer.quant_scheme = scheme
-    module = nn.Sequential(nn.Conv1d(4, 7, 1), nn.ReLU(), layer, nn.Linear(35 if read == "all" else 5, 3)).eval()
-    graph = lower(module, [x := torch.randn(32, 4, 6)], "both")
-    assert {activation.itemsize for activation in graph.activations} == {1}
-    assert not graph.exact
-    assert (graph(x) - module(x)).abs().max() < 0.01
-    require_close(graph, tmp_path / "net", STEP, *(SANITIZERS if scheme == "none" else ()))
-
-
-@needs_compiler
-@pytest.mark.parametrize(("seed", "scheme"), [(0, "dynamic"), (1, "none"), (2, "dynamic"), (3, "dynamic")])
-def test_float_networks_of_one_step_keep_their_states(tmp_path: Path, seed: int, scheme: str) -> None:
-    module = Stacked(seed)
-    graph = streamed(lower(module, [module.inputs(16)], scheme))
-    assert graph.steps == STEPS
-    require_close(graph, tmp_path / "net", CLOSE)
-    forge(tmp_path / "net", "saved[unit] = before[unit]", "saved[unit] = 0")
-    assert not verify(tmp_path / "net", emulate=False)[0].ok
-
-
-@needs_compiler
-def test_network_of_one_step_that_writes_float_states_in_eight_bits(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    layer = dynamic(Reads(nn.LSTM(4, 5, batch_first=True), "last"))
-    graph = streamed(real(nn.Sequential(layer, nn.Linear(5, 3)), 6, 4, scheme="both"))
-    require_close(graph, tmp_path / "net", STEP, *SANITIZERS)
-
-
-@needs_compiler
-def test_tokens_are_written_as_they_are(tmp_path: Path) -> None:
-    """Those beyond the table read its last row, and nothing behind it."""
-    module = nn.Sequential(nn.Embedding(300, 3), nn.Flatten(), nn.Linear(12, 2)).eval()
-    graph = lower(module, [torch.randint(300, (8, 4))], "dynamic")
-    vectors = torch.tensor([[0, 1, 2, 299], [300, 299, 70_000, 17]]).float()
-    export(graph, tmp_path / "net", vectors)
-    assert "#define NET_INPUT_SIZE 4 /* 4, tokens from 0 on */" in (tmp_path / "net" / "net.h").read_text()
-    assert all(found.ok for found in verify(tmp_path / "net", SANITIZERS, emulate=False))
-    require_close(graph, tmp_path / "defaults")
 
 
 # --- where parts meet ------------------------------------------------------------------------------------------------

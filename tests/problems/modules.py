@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,3 +38,14 @@ def evaluated(module: nn.Module) -> nn.Module:
             nn.init.uniform_(part.weight, 0.5, 1.5)
             nn.init.normal_(part.bias, 0, 0.3)
     return module.eval()
+
+
+class Apart(nn.Module):
+    """Several modules side by side, joined along an axis."""
+
+    def __init__(self, *parts: nn.Module, axis: int = 1) -> None:
+        super().__init__()
+        self.parts, self.axis = nn.ModuleList(parts), axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([part(x) for part in self.parts], self.axis)
