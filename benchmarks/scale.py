@@ -5,7 +5,7 @@
     python benchmarks/scale.py speedup --seconds 10
 
 Candidates are simulated: they burn processor time, sleep, or take none; but for `real`, which trains networks. The
-driver, samplers and record are real.
+driver, samplers and record are real. `packing` needs a GPU.
 """
 
 import os
@@ -13,7 +13,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import heapq
 import json
 import math
 import resource
@@ -21,22 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import numpy as np
+import torch
+from simulation import Simulation
+from torch import nn
+from torch.nn import functional as F
 
 from sparsemod import Candidate, Problem, Study, Trial
-from sparsemod.config import Config
 from sparsemod.cost.screen import Screen
-from sparsemod.evaluate import Outcome
-from sparsemod.loop import Progress, asking, running, search
+from sparsemod.loop import Progress, search
 from sparsemod.results import load
 from sparsemod.space import Float, SearchSpace, Value
 from sparsemod.spaces import cnn
@@ -54,6 +50,7 @@ def main() -> None:
     parts = {
         "speedup": speedup,
         "real": real,
+        "packing": packing,
         "overhead": overhead,
         "simulation": simulation,
         "losses": losses,
@@ -62,7 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=[*parts], metavar="part", help=", ".join(parts))
     parser.add_argument("--small", action="store_true", help="a tenth of everything")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a candidate in `speedup`")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="of a candidate in `speedup` and, about, in `packing`"
+    )
     options = parser.parse_args()
     print(f"{'':<76} {'measured':>16} {'target':>16}")
     for name in options.parts:
@@ -96,10 +95,25 @@ def sleep(candidate: Candidate) -> Mapping[str, float]:
     return score(candidate)
 
 
+def compute(candidate: Candidate) -> Mapping[str, float]:
+    """Steps of training on the GPU, as many for each candidate; on the processor where there is none."""
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    layers = [nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 24**2, 10)]
+    network = nn.Sequential(*layers).to(where)
+    x, y = torch.rand(128, 1, 28, 28, device=where), torch.arange(128, device=where) % 10
+    optimizer = torch.optim.Adam(network.parameters())
+    for _ in range(round(1000 * float(os.environ[SECONDS]))):
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimizer.step()
+    return score(candidate) | {"loss": F.cross_entropy(network(x), y).item()}  # waits until all is computed
+
+
 space = SearchSpace({f"x{axis}": Float(0.0, 1.0) for axis in range(20)})
 instant = Problem(space, objective=score)
 burning = Problem(space, objective=burn)
 sleeping = Problem(space, objective=sleep)
+computing = Problem(space, objective=compute)
 
 
 class Next:
@@ -148,6 +162,21 @@ def real(options: argparse.Namespace) -> Iterator[Row]:
         yield "  networks with the same score", f"{same}", f"{count}"
 
 
+def packing(options: argparse.Namespace) -> Iterator[Row]:
+    """Several candidates on each GPU against one: a network for a microcontroller is far too small to fill it."""
+    gpus = torch.cuda.device_count()
+    if not gpus:
+        yield "candidates that share a GPU", "no GPU here", ""
+        return
+    os.environ[SECONDS] = str(options.seconds)
+    count, rates = gpus * (16 if options.small else 64), {}
+    for each in (1, 2, 4, 8):
+        settings = {"problem": f"{__file__}:computing", "gpus_per_candidate": 1 / each}
+        rates[each] = timed(count, "ray", gpus * each, **settings).rate
+        yield f"{each} on each of {gpus} GPUs, candidates per hour", f"{3600 * rates[each]:,.0f}", ""
+        yield "  against one", f"{rates[each] / rates[1]:.2f} x", ""
+
+
 @dataclass(frozen=True)
 class Timed:
     """A search, and candidates per second from the first trial that ended to the last: workers take time to start."""
@@ -189,123 +218,6 @@ def overhead(options: argparse.Namespace) -> Iterator[Row]:
 
 
 # --- (c) a thousand workers, simulated -------------------------------------------------------------------------------
-
-
-class Simulation(Executor):
-    """Workers that take a drawn time for each candidate, on a clock of its own.
-
-    Discrete events: the end of a candidate, the end of an ask. All of the driver is real, sampler and record among it,
-    and the clock moves by the time that it takes: its processor time and its waits for the disk, which leaves out what
-    other programs of this machine take. When the driver waits, the clock goes on to the next event.
-
-    An ask in the background is computed at once, on the study as it is when it begins, and answered later on the clock:
-    after what it took, and all that the driver did meanwhile, as if both shared one core. Candidates that end before
-    are recorded, and others begun, before the answer is there.
-    """
-
-    def __init__(self, mean: float) -> None:
-        self.spans: list[tuple[float, float]] = []
-        self.asks: list[float] = []
-        self.driver = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._answer: tuple[float, Callable[[], None]] | None = None
-        self._ended: deque[Future[object]] = deque()
-        self._mean, self._rng = mean, np.random.default_rng(0)
-        self._now = self._waited = 0.0
-        self._real = self._busy()
-
-    # An executor ...
-
-    def submit(self, fn, /, candidate: Candidate, config: Config, *args: object) -> "Future[Outcome]":
-        self._catch_up()
-        future: Future[Outcome] = Future()
-        outcome = fn(candidate, config)
-        self._real = self._busy()  # the worker's, not the driver's
-        end = self._now + self._mean * float(self._rng.uniform(0.5, 1.5))
-        self.spans.append((self._now, end))
-        heapq.heappush(self._events, (end, candidate.number, lambda: future.set_result(outcome)))
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        pass
-
-    # ... the queue of what has ended ...
-
-    def put(self, future: "Future[object]") -> None:
-        self._ended.append(future)
-
-    def empty(self) -> bool:
-        return not self._ended
-
-    def get(self) -> "Future[object]":
-        self._catch_up()
-        while not self._ended:
-            self._now = max(self._now, self._next())
-            while self._events and self._events[0][0] <= self._now:
-                heapq.heappop(self._events)[2]()
-            if self._answer and self._answer[0] <= self._now:
-                answer, self._answer = self._answer[1], None
-                answer()
-        return self._ended.popleft()
-
-    # ... and the thread that asks
-
-    def thread(self, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> "Simulation":
-        self._think = target, args
-        return self
-
-    def start(self) -> None:
-        self._catch_up()
-        target, (future, *rest) = self._think
-        thought: Future[object] = Future()
-        target(thought, *rest)
-        seconds = self._busy() - self._real
-        self._real += seconds
-        self.asks.append(seconds)
-        self._answer = self._now + seconds, lambda: future.set_result(thought.result())
-
-    def _next(self) -> float:
-        ends = [self._events[0][0]] if self._events else []
-        return min([*ends, *([self._answer[0]] if self._answer else [])])
-
-    def _catch_up(self) -> None:
-        """What the driver did meanwhile takes as long here, and holds up an ask that shares its core."""
-        busy = self._busy()
-        worked, self._real = busy - self._real, busy
-        self._now, self.driver = self._now + worked, self.driver + worked
-        if self._answer:
-            self._answer = self._answer[0] + worked, self._answer[1]
-
-    def _busy(self) -> float:
-        return time.process_time() + self._waited
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """In place of workers, of threads and of time; waits for the disk are noted."""
-        fsync = os.fsync
-
-        def timed(file: int) -> None:
-            wall, work = time.perf_counter(), time.process_time()
-            fsync(file)
-            self._waited += time.perf_counter() - wall - (time.process_time() - work)
-
-        with (
-            mock.patch.object(running, "open_executor", lambda config: self),
-            mock.patch.object(running, "SimpleQueue", lambda: self),
-            mock.patch.object(asking, "Thread", self.thread),
-            mock.patch.object(os, "fsync", timed),
-        ):
-            self._real = self._busy()
-            yield
-
-    def utilisation(self, workers: int, first: int) -> float:
-        """Share of their time that workers were busy, from candidate `first` until the last one began.
-
-        Those that began before `first` and still run are not counted as idle.
-        """
-        begin, end = self.spans[first][0], self.spans[-1][0]
-        busy = sum(max(0.0, min(last, end) - max(start, begin)) for start, last in self.spans)
-        return busy / (workers * (end - begin))
 
 
 def simulation(options: argparse.Namespace) -> Iterator[Row]:
