@@ -135,7 +135,7 @@ def test_next_stage_does_not_wait_for_the_last_candidate_of_one(
 
 
 INTERRUPTED = """
-import time
+import signal, time
 from sparsemod import search
 from sparsemod.samplers import Sobol
 
@@ -150,6 +150,7 @@ class Slow(Sobol):
         return super().ask(study, n)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
     search(problem={problem!r}, root={root!r}, objectives=3, device="microbit-v2", executor="processes", workers=2,
            sampler1=Slow, r1=8, r2=0, r3=0)
 """
