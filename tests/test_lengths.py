@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from sparsemod.data import Data, Packed, Samples, Sequences, Tensors, Tokens, joined
 from sparsemod.errors import InputError
@@ -133,7 +134,7 @@ def test_packed_sequences_end_at_the_limit_and_a_module_gets_zeros_before_them()
 
 def test_number_of_batches_is_told_by_every_split() -> None:
     tensors = Tensors(torch.zeros(7, 2), torch.zeros(7).long())
-    samples = Samples([(torch.zeros(2), 0)] * 7, range(7))  # type: ignore[arg-type]  # a list is a Dataset to torch
+    samples = Samples(TensorDataset(tensors.x, tensors.y), range(7))
     for split in (tensors, samples, Tokens(tensors), counting([2] * 7), Tokens(counting([2, 3] * 3 + [2]).packed(3))):
         assert split.batch_count(2) == len(list(split.batches(2))) == 4
 

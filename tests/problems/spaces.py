@@ -1,6 +1,7 @@
 """The families of networks that are shipped, each with a small space and a shape of input for it."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from sparsemod.compress.quantize import lower
 from sparsemod.errors import Infeasible
 from sparsemod.graph import Graph, trace
+from sparsemod.problem import Morphism
 from sparsemod.space import Parameters, SearchSpace, Value
 from sparsemod.spaces import cnn1d, cnn_rnn, dscnn, mlp, mobilenet, resnet, rnn
 
@@ -81,3 +83,19 @@ FAMILIES = {
         mobilenet, mobilenet.space(filters=(4, 12), stages=2, blocks=2, expansion=3), (2, 9, 8), (3, 32, 32)
     ),
 }
+
+
+def children(morphism: Morphism, space: SearchSpace, parents: Iterable[Parameters], rng: np.random.Generator) -> int:
+    """How many parents have a child; each must be another member, and leave its parent as it was."""
+    born = 0
+    for parent in parents:
+        kept = copy.deepcopy(parent)
+        child = morphism(parent, space, rng)
+        assert parent == kept
+        if child is None:
+            continue
+        born += 1
+        assert space.mistakes(child) == []
+        assert child == space.canonical(child)
+        assert child != parent
+    return born

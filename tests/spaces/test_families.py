@@ -1,13 +1,12 @@
 """What every family of networks keeps to."""
 
-import copy
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from problems.spaces import CLASSES, FAMILIES, Family, integer, started
+from problems.spaces import CLASSES, FAMILIES, Family, children, integer, started
 
 from sparsemod.config import from_keywords
 from sparsemod.cost import model_size_bytes, plan
@@ -157,19 +156,8 @@ def test_channels_can_be_removed(family: Family) -> None:
 @every_morphism
 def test_child_is_another_member_and_the_parent_stays(family: Family, morphism) -> None:
     space = family.module.space(**COMPRESSION)
-    rng, born = np.random.default_rng(1), 0
-    for _ in range(40):
-        parent = space.sample(rng)
-        kept = copy.deepcopy(parent)
-        child = morphism(parent, space, rng)
-        assert parent == kept
-        if child is None:
-            continue
-        born += 1
-        assert space.mistakes(child) == []
-        assert child == space.canonical(child)
-        assert child != parent
-    assert born > 8
+    rng = np.random.default_rng(1)
+    assert children(morphism, space, (space.sample(rng) for _ in range(40)), rng) > 8
 
 
 @every_family
