@@ -3,8 +3,10 @@
     DATA_PATH=... python benchmarks/training.py
 
 Random members of the space of examples/mnist that fit its device are trained and validated on MNIST (DATA_PATH names
-its folder), each in every way below, two networks at a time in turns, so that whatever else the machine does meets all
-ways alike. Each row adds one idea to the one above. Takes some five minutes on two cores.
+its folder), each in every way below, a few at a time in turns, so that whatever else the machine does meets all ways
+alike. Each row adds one idea to the one above. Takes some five minutes on two cores.
+
+With `--accelerator cuda` all ways train on a GPU, and `--processes 8` lets eight networks share it in the last one.
 
 The first row is a `DataLoader` of four workers over a `Dataset` whose samples are scaled, and augmented, one by one;
 Adam; one network after the other with as many threads as PyTorch takes by default. The last is what a search does with
@@ -24,7 +26,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +36,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from sparsemod import Augment, Data, InputError, Tensors, datasets
+from sparsemod.accelerator import on
 from sparsemod.config import read
 from sparsemod.cost.screen import Screen
-from sparsemod.data import Augmentation
+from sparsemod.data import Augmentation, Placed
 from sparsemod.evaluate import data_of as loaded
 from sparsemod.evaluate import problem_of
 from sparsemod.execute import process_pool
@@ -53,53 +56,73 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 Way = Callable[[nn.Module, Tensors, Parameters, int], None]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Of all trainings."""
+
+    samples: int
+    epochs: int
+    augment: bool
+    accelerator: str
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", type=int, default=4, metavar="N", help="networks to train, an even number (4)")
+    parser.add_argument("--networks", type=int, default=4, metavar="N", help="networks to train (4)")
     parser.add_argument("--samples", type=int, default=12_000, metavar="N", help="training images (12000)")
     parser.add_argument("--epochs", type=int, default=2, metavar="N", help="of each network (2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice of networks (0)")
     parser.add_argument("--augment", action="store_true", help="with random shifts and rotations")
+    parser.add_argument("--accelerator", default="cpu", metavar="NAME", help="cpu, cuda or another device (cpu)")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="networks at a time in the last row (2)")
     chosen = parser.parse_args()
-    settings = (chosen.samples, chosen.epochs, chosen.augment)
+    settings = Settings(chosen.samples, chosen.epochs, chosen.augment, chosen.accelerator)
     try:
-        ready((chosen.samples, chosen.augment))
+        ready(settings)
     except InputError as reason:
         sys.exit(str(reason))
     warnings.filterwarnings("ignore", "This DataLoader will create")
     networks = list(members(chosen.networks, chosen.seed))
-    names = [*WAYS, "two processes of one thread"]
+    count = chosen.processes
+    names = [*WAYS, f"{count} processes of one thread"]
     seconds, processor = ({name: 0.0 for name in names} for _ in range(2))
     errors: dict[str, list[float]] = {name: [] for name in names}
-    with process_pool(2) as pool:
-        list(pool.map(ready, [(chosen.samples, chosen.augment)] * 2))
-        for start in range(0, len(networks), 2):
+    with process_pool(count) as pool:
+        list(pool.map(ready, [settings] * count))
+        for start in range(0, len(networks), count):
             for name in names:
                 before = time.perf_counter(), time.process_time()
-                errors[name] += errors_of(pool, name, networks[start : start + 2], settings)
+                errors[name] += errors_of(pool, name, networks[start : start + count], settings)
                 seconds[name] += time.perf_counter() - before[0]
                 processor[name] += time.process_time() - before[1]
-            print(f"\r{start + 2} of {len(networks)} networks", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{min(start + count, len(networks))} of {len(networks)} networks",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
     table(seconds, processor, errors)
 
 
-def errors_of(pool: Executor, name: str, networks: list[Parameters], settings: tuple[int, int, bool]) -> list[float]:
-    """Errors of some networks, trained in one of the ways or in two processes."""
-    jobs = [(number, parameters, *settings) for number, parameters in enumerate(networks)]
+def errors_of(pool: Executor, name: str, networks: list[Parameters], settings: Settings) -> list[float]:
+    """Errors of some networks, trained in one of the ways or in several processes."""
+    jobs = [(number, parameters, settings) for number, parameters in enumerate(networks)]
     if name in WAYS:
         return [trained(name, *job) for job in jobs]
     return [future.result() for future in [pool.submit(trained, list(WAYS)[-1], *job) for job in jobs]]
 
 
-def trained(name: str, seed: int, parameters: Parameters, samples: int, epochs: int, augment: bool) -> float:
+def trained(name: str, seed: int, parameters: Parameters, settings: Settings) -> float:
     """Error of a network on the validation images, after it was trained in one of the ways."""
-    data = data_of(samples, augment)
+    data = data_of(settings.samples, settings.augment)
     torch.set_num_threads(THREADS if name == PLAIN else 1)
     torch.manual_seed(seed)
     network = cnn.build(parameters, SHAPE, CLASSES)
     assert isinstance(data.train, Tensors)
-    WAYS[name](network, data.train, parameters, epochs)
-    return error(network.eval(), data.validation)
+    accelerator = torch.device(settings.accelerator)
+    with on(accelerator, network):
+        WAYS[name](network, data.train, parameters, settings.epochs)
+        return error(network.eval(), Placed(data.validation, accelerator))
 
 
 def table(seconds: dict[str, float], processor: dict[str, float], errors: dict[str, list[float]]) -> None:
@@ -136,12 +159,13 @@ def data_of(samples: int, augment: bool) -> Data:
     return replace(data, train=data.train.select(torch.arange(samples)))
 
 
-def ready(settings: tuple[int, bool]) -> None:
+def ready(settings: Settings) -> None:
     """What a process does once: loads the data and libraries; it takes so long that each worker is asked."""
-    data = data_of(*settings)
+    data = data_of(settings.samples, settings.augment)
     assert isinstance(data.train, Tensors)
     [parameters] = members(1, 0)
-    ours(cnn.build(parameters, SHAPE, CLASSES), data.train.select(torch.arange(10)), parameters, 1)
+    network = cnn.build(parameters, SHAPE, CLASSES).to(settings.accelerator)
+    ours(network, data.train.select(torch.arange(10)), parameters, 1)
     time.sleep(5)
 
 
@@ -179,7 +203,8 @@ def in_memory(network: nn.Module, split: Tensors, parameters: Parameters, epochs
     rng = torch.Generator().manual_seed(0)
     if fused:
         network.to(memory_format=torch.channels_last)
-    learn(network, lambda: split.batches(int(parameters["batch_size"]), rng), parameters, epochs, fused)
+    placed = Placed(split, place_of(network))
+    learn(network, lambda: placed.batches(int(parameters["batch_size"]), rng), parameters, epochs, fused)
 
 
 def learn(
@@ -193,16 +218,21 @@ def learn(
     steps, gamma = int(parameters["learning_step"]), float(parameters["learning_gamma"])
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, steps, gamma)
     network.train()
+    place = place_of(network)
     for _ in range(epochs):
         for x, y in batches():
             optimizer.zero_grad()
-            F.cross_entropy(network(x), y).backward()
+            F.cross_entropy(network(x.to(place)), y.to(place)).backward()
             optimizer.step()
         schedule.step()
 
 
 def ours(network: nn.Module, split: Tensors, parameters: Parameters, epochs: int) -> None:
-    train(network, split, parameters, epochs, torch.Generator().manual_seed(0))
+    train(network, Placed(split, place_of(network)), parameters, epochs, torch.Generator().manual_seed(0))
+
+
+def place_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 PLAIN = f"plain loop: 4 loader workers, {THREADS} threads"

@@ -53,8 +53,8 @@ class Augment:
         """Changed images; the given ones stay as they are.
 
         Args:
-            x: Images, (N, C, H, W), of any type.
-            rng: All randomness.
+            x: Images, (N, C, H, W), of any type, in the memory of any accelerator.
+            rng: All randomness, the same wherever the images are.
 
         Returns:
             Images of the same shape; of the same type, but float32 once they may have been rotated.
@@ -65,7 +65,8 @@ class Augment:
         if x.dim() != 4:
             raise InputError(f"augmentation needs images, (N, C, H, W), not samples of shape {tuple(x.shape[1:])}")
         if self.flip:
-            x = torch.where((torch.rand(len(x), generator=rng) < 0.5).reshape(-1, 1, 1, 1), x.flip(3), x)
+            chosen = torch.rand(len(x), generator=rng).to(x.device) < 0.5
+            x = torch.where(chosen.reshape(-1, 1, 1, 1), x.flip(3), x)
         if self.rotate:
             x = _rotated(x, self.rotate, self.rotate_share, rng)
         if self.shift:
@@ -77,11 +78,12 @@ def _rotated(x: Tensor, most: float, share: float, rng: torch.Generator) -> Tens
     """Some images turned about their centre, between pixels by bilinear interpolation."""
     angle = most * (2 * torch.rand(len(x), generator=rng) - 1)
     [chosen] = torch.nonzero(torch.rand(len(x), generator=rng) < share, as_tuple=True)
+    angle, chosen = angle[chosen].to(x.device), chosen.to(x.device)
     x = x.clone() if x.dtype == torch.float32 else x.float()
     if len(chosen) == 0:
         return x
     part, (height, width) = x[chosen], x.shape[2:]
-    cos, sin, none = angle[chosen].cos(), angle[chosen].sin(), torch.zeros(len(chosen))
+    cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # The grid counts both axes from -1 to 1, however many pixels they have.
     rows = (cos, -sin * height / width, none), (sin * width / height, cos, none)
     turn = torch.stack([torch.stack(row, 1) for row in rows], 1)
@@ -92,15 +94,15 @@ def _rotated(x: Tensor, most: float, share: float, rng: torch.Generator) -> Tens
 def _shifted(x: Tensor, most: int, rng: torch.Generator) -> Tensor:
     """Of each image a window of its padded self."""
     height, width = x.shape[2:]
-    down, right = torch.randint(0, 2 * most + 1, (2, len(x)), generator=rng)
+    down, right = torch.randint(0, 2 * most + 1, (2, len(x)), generator=rng).to(x.device)
     windows = F.pad(x, [most] * 4).unfold(2, height, 1).unfold(3, width, 1)  # views
-    return windows[torch.arange(len(x)), :, down, right]
+    return windows[torch.arange(len(x), device=x.device), :, down, right]
 
 
 def _with_holes(x: Tensor, side: int, rng: torch.Generator) -> Tensor:
     """A square of each image set to 0."""
     inside = [_near(size, len(x), side, rng) for size in x.shape[2:]]
-    return x.masked_fill(inside[0][:, None, :, None] & inside[1][:, None, None, :], 0)
+    return x.masked_fill((inside[0][:, None, :, None] & inside[1][:, None, None, :]).to(x.device), 0)
 
 
 def _near(size: int, count: int, side: int, rng: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Faster training of small networks, for two layers whose kernels in PyTorch were made for large ones.
 
-Both hold where channels lie last in memory, compute the same but for rounding, and use PyTorch's own operators
-(`benchmarks/training.py` says what they are worth).
+Both hold on the processor, where channels lie last in memory, compute the same but for rounding, and use PyTorch's own
+operators (`benchmarks/training.py` says what they are worth).
 
 - A 1 x 1 convolution of a single channel, such as a skip connection around the first block, is computed as a linear
   layer of every pixel. As a convolution it could take longer than all others together.
@@ -41,7 +41,7 @@ def faster(network: nn.Module) -> Iterator[None]:
 
 def _forward_of(part: nn.Module) -> Callable[[Any, Tensor], Tensor] | None:
     """What a layer shall do instead; None for those that are left alone, such as subclasses."""
-    if "forward" in vars(part):
+    if "forward" in vars(part) or any(parameter.device.type != "cpu" for parameter in part.parameters(recurse=False)):
         return None
     if type(part) is nn.Conv2d and (part.in_channels, part.kernel_size, part.padding) == (1, (1, 1), (0, 0)):
         return _pixelwise

@@ -70,6 +70,8 @@ def train(
     size = int(parameters["batch_size"])
     if len(split) == 0:
         raise InputError("the training split is empty")
+    if teacher is not None:
+        teacher.to(next(network.parameters()).device)
     per_epoch = split.batch_count(size)
     steps, step = epochs * per_epoch, 0
     optimizer = torch.optim.Adam(network.parameters(), lr=float(parameters["learning_rate"]), fused=True)
@@ -168,11 +170,11 @@ def error(
         predict: (N, *input shape) -> scores (N, K), of which the largest is the answer; or what `own` takes.
         split: Samples, read in order.
         collate: Joins samples to a batch.
-        own: `Problem.error`: gets the outputs, labels or targets, and inputs of all samples at once; of sequences that
-            are read at their own lengths zeros follow the inputs.
+        own: `Problem.error`: gets the outputs, labels or targets, and inputs of all samples at once, in the memory of
+            the processor; of sequences that are read at their own lengths zeros follow the inputs.
     """
     if own is not None:
-        parts = [(predict(x), y, x) for x, y in split.batches(_EVALUATION_BATCH, None, collate)]
+        parts = [(predict(x).cpu(), y.cpu(), x.cpu()) for x, y in split.batches(_EVALUATION_BATCH, None, collate)]
         outputs, y = (torch.cat([part[place] for part in parts]) for place in (0, 1))
         x = pad_sequence([sample for _, _, batch in parts for sample in batch], batch_first=True)
         return float(own(outputs, comparable(outputs, y), x))

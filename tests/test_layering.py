@@ -12,7 +12,7 @@ ROWS = {
     5: ("__main__", "cli", "commands", "display", "export", "report", "sparse", "tensorboard", "testing", "tune"),
     4: ("loop", "retrain"),
     3: ("evaluate", "execute", "results", "samplers", "score", "early_stopping"),
-    2: ("compress", "cost", "datasets", "importer", "inherit", "spaces", "tested", "train"),
+    2: ("accelerator", "compress", "cost", "datasets", "importer", "inherit", "spaces", "tested", "train"),
     1: ("config", "data", "files", "graph", "problem", "study"),
     0: (
         "augment",

@@ -56,7 +56,7 @@ class PruningRamp:
                 small = torch.cat([self.pattern.smallest(weight).flatten() for weight in self._weights])
                 magnitude[~small] = math.inf
                 count = progress * int(small.sum())
-            flat = torch.ones(len(magnitude), dtype=self._weights[0].dtype)
+            flat = torch.ones_like(magnitude)
             flat[magnitude.argsort(stable=True)[: round(count)]] = 0
             parts = flat.split([weight.numel() for weight in self._weights])
             self._masks = [part.view_as(weight) for part, weight in zip(parts, self._weights, strict=True)]

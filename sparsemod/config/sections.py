@@ -211,8 +211,13 @@ class RunSection:
         at_least=0,
     )
     address: str = _key("", "Ray cluster: empty for one on this machine, auto, HOST:PORT, or ray://HOST:PORT")
+    accelerator: str = _key(
+        "auto",
+        "where networks are trained, as PyTorch names it: cpu, cuda, cuda:1, mps or another; all workers of a machine "
+        "share it. auto: a GPU if `gpus_per_candidate` gives each candidate a share of one, else cpu",
+    )
     cpus_per_candidate: float = _key(1.0, "processor cores for each candidate (ray)", at_least=0)
-    gpus_per_candidate: float = _key(0.0, "share of a GPU for each candidate (ray)", at_least=0)
+    gpus_per_candidate: float = _key(0.0, "share of a GPU for each candidate, which trains there (ray)", at_least=0)
     memory_per_candidate: Bytes | None = _key(
         None, "a worker process that takes more, such as 2 GB, is killed (Linux; processes, ray)", above=0
     )

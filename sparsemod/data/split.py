@@ -1,5 +1,6 @@
-"""Parts of the data: `Tensors` in memory, `Samples` of any `Dataset`, and `Tokens`, either of them as whole numbers."""
+"""Parts of the data: `Tensors` in memory, `Samples` of any `Dataset`; `Tokens`, whole numbers; `Placed`, on a GPU."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -77,7 +78,7 @@ class Tensors(Split):
 
     def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
         """See `Split`."""
-        order = None if rng is None else torch.randperm(len(self), generator=rng)
+        order = None if rng is None else torch.randperm(len(self), generator=rng).to(self.x.device)
         for start in range(0, len(self), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
             x, y = self.x[chosen], self.y[chosen]
@@ -85,6 +86,10 @@ class Tensors(Split):
                 x = self.augment(x, rng)
             x = self._scaled(x)
             yield (x, y) if collate is None else collated(collate, list(zip(x, y, strict=True)))
+
+    def to(self, accelerator: torch.device) -> "Tensors":
+        """All samples in the memory of an accelerator."""
+        return replace(self, x=self.x.to(accelerator), y=self.y.to(accelerator))
 
     def select(self, indices: Tensor) -> "Tensors":
         """Some of the samples."""
@@ -99,7 +104,10 @@ class Tensors(Split):
     def _scaled(self, x: Tensor) -> Tensor:
         if isinstance(self.mean, Tensor) or isinstance(self.std, Tensor):
             shape = (-1, *[1] * (self.x.dim() - 2))
-            mean, std = (torch.as_tensor(value, dtype=torch.float32).reshape(shape) for value in (self.mean, self.std))
+            mean, std = (
+                torch.as_tensor(value, dtype=torch.float32).to(x.device).reshape(shape)
+                for value in (self.mean, self.std)
+            )
             return (x.float() - mean) / std
         return x.float().sub_(self.mean).div_(self.std) if x.dtype != torch.float32 else (x - self.mean) / self.std
 
@@ -143,6 +151,35 @@ class Tokens(Split):
     def of_one_shape(self) -> "Tokens":
         """See `Split`."""
         return Tokens(self.split.of_one_shape())
+
+
+@dataclass(frozen=True, eq=False)
+class Placed(Split):
+    """The same samples, whose batches lie on an accelerator; `Tensors` lie there whole, as they are kept."""
+
+    split: Split
+    accelerator: torch.device
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batches(self, size: int, rng: torch.Generator | None = None, collate: Collate | None = None) -> Iterator[Batch]:
+        """See `Split`; `collate` joins samples that lie in the memory of the processor."""
+        split = self._moved if collate is None else self.split
+        for x, y in split.batches(size, rng, collate):
+            yield x.to(self.accelerator), y.to(self.accelerator)
+
+    def batch_count(self, size: int) -> int:
+        """See `Split`."""
+        return self.split.batch_count(size)
+
+    def of_one_shape(self) -> "Placed":
+        """See `Split`."""
+        return Placed(self.split.of_one_shape(), self.accelerator)
+
+    @functools.cached_property
+    def _moved(self) -> Split:
+        return self.split.to(self.accelerator) if isinstance(self.split, Tensors) else self.split
 
 
 def collated(collate: Collate | None, samples: Sequence[Any]) -> Batch:

@@ -2,17 +2,18 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from sparsemod.accelerator import PROCESSOR, on
 from sparsemod.compress.prune import PruningRamp
 from sparsemod.compress.qat import settling
 from sparsemod.compress.remove import epochs_before_removal, remove_channels
 from sparsemod.config import Config
 from sparsemod.cost.screen import channel_share, target_pattern, target_sparsity
-from sparsemod.data import Collate, Data
+from sparsemod.data import Collate, Data, Placed
 from sparsemod.evaluate.given import teacher_of
 from sparsemod.metrics import Error
 from sparsemod.problem import TRAINING_DEFAULTS, Problem
@@ -39,6 +40,7 @@ class Learning:
         bars: Errors above which the candidate is given up, by the epochs after which it is measured.
         curve: Errors by epochs; grows.
         measure: The problem's own error, if it has one.
+        accelerator: Where the network and its batches are while it learns and is measured.
     """
 
     learn: Callable[..., None]
@@ -51,6 +53,15 @@ class Learning:
     bars: Mapping[int, float]
     curve: dict[int, float]
     measure: Error | None = None
+    accelerator: torch.device = PROCESSOR
+
+    @functools.cached_property
+    def _placed(self) -> Data:
+        """The data there."""
+        if self.accelerator == PROCESSOR:
+            return self.data
+        train, validation = (Placed(part, self.accelerator) for part in (self.data.train, self.data.validation))
+        return replace(self.data, train=train, validation=validation)
 
     def train(self, network: nn.Module, narrowed: bool) -> None:
         """All epochs; some of them before channels are removed, the others while weights become zero.
@@ -78,7 +89,8 @@ class Learning:
         """On validation, of the float network as it is now; its training may go on as if nothing had been."""
         modes = [(part, part.training) for part in network.modules()]
         network.eval()
-        found = network_error(network, self.data.validation, self.collate, self.measure)
+        with on(self.accelerator, network):
+            found = network_error(network, self._placed.validation, self.collate, self.measure)
         for part, mode in modes:
             part.training = mode
         return found
@@ -93,7 +105,9 @@ class Learning:
     def _train(
         self, network: nn.Module, epochs: int, after_step: AfterStep, parameters: Parameters | None = None
     ) -> None:
-        self.learn(network, self.data.train, parameters or self.parameters, epochs, self.rng, after_step, self.collate)
+        train, parameters = self._placed.train, parameters or self.parameters
+        with on(self.accelerator, network):
+            self.learn(network, train, parameters, epochs, self.rng, after_step, self.collate)
 
     def _measuring(self, network: nn.Module, ramp: PruningRamp, before: int) -> AfterStep:
         """Hook of the training that goes on after the first `before` epochs."""

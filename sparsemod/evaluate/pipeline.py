@@ -15,6 +15,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from sparsemod.accelerator import PROCESSOR, accelerator_of
 from sparsemod.compress.quantize import lower
 from sparsemod.compress.remove import remove_channels
 from sparsemod.config import Config
@@ -143,14 +144,16 @@ def _score(
     collate = collate_of(problem, candidate.parameters, data.input_shape)
     rng = torch.Generator().manual_seed(seed)
     learning = Learning(
-        learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve, problem.error
-    )
+        learn, data, parameters, candidate.epochs, config.train.pruning, rng, collate, bars, curve, problem.error,
+        accelerator_of(config),
+    )  # fmt: skip
     learning.train(network, narrowed=trained_on)
     float_error = learning.error(network)
 
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in torch's stubs
     fixed = replace(data, train=data.train.of_one_shape())
-    tune = replace(learning, data=fixed).tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
+    here = replace(learning, data=fixed, accelerator=PROCESSOR)  # where it is exported, some of its tensors are made
+    tune = here.tuning(int(parameters.get("qat_epochs", config.train.qat_epochs)))
     step = None if frontend is None else frontend.scale
     graph = lower(network, _calibration(fixed, collate), config.train.quant_scheme, tune, step)
     graph = replace(graph, frontend=frontend)

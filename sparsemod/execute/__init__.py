@@ -4,6 +4,7 @@ import os
 import pickle
 from concurrent.futures import Executor
 
+from sparsemod.accelerator import accelerator_of
 from sparsemod.config import Config
 from sparsemod.errors import InputError
 from sparsemod.execute.cluster import RayExecutor, WorkerLost
@@ -16,6 +17,8 @@ __all__ = [
 
 def open_executor(config: Config) -> Executor:
     """The executor that `[RUN]` asks for; close it with `shutdown` or as a context manager."""
+    if config.run.executor != "ray":  # the head of a cluster may have no GPU
+        accelerator_of(config)
     match config.run.executor:
         case "serial":
             return SerialExecutor()

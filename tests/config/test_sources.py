@@ -64,6 +64,7 @@ DEVICE cost
 RUN executor serial
 RUN workers 0
 RUN address
+RUN accelerator auto
 RUN cpus_per_candidate 1
 RUN gpus_per_candidate 0
 RUN memory_per_candidate
