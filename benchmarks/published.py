@@ -60,7 +60,7 @@ class Target:
         epochs: Of the three stages, of the finish, and of a training for the test.
         peers: To compare with.
         remark: What is not the same.
-        objectives: 4 for a front; 2, error and model size, to be as accurate as possible within the limits.
+        objectives: 4 for a front; 1, the error, to be as accurate as possible within the limits.
     """
 
     problem: str
@@ -79,16 +79,16 @@ _UNAS_TWO = Published("uNAS [Liberis2021]", 77.49, 685, 909, "accuracy and size 
 _SPARSE_TWO = Published("SpArSe [Fedorov2019]", 73.84, 780, 1_280, "read in a text about it; other images")
 
 TARGETS: Mapping[str, Target] = {
-    "MNIST, SpArSe": Target("mnist", 2_800, 2_000, 0.2, (1, 4, 8, 16, 60), (_SPARSE, _UNAS), objectives=2),
+    "MNIST, SpArSe": Target("mnist", 2_800, 2_000, 0.2, (1, 4, 8, 40, 60), (_SPARSE, _UNAS), objectives=1),
     "MNIST, uNAS": Target(
-        "mnist", 480, 784 + 488, 0.2, (1, 4, 8, 20, 80), (_UNAS,),
+        "mnist", 480, 784 + 488, 0.2, (1, 4, 8, 40, 80), (_UNAS,),
         "our RAM counts the input of 784 bytes, which is larger than theirs alone; they are allowed beside it here",
-        objectives=2,
+        objectives=1,
     ),
     "CIFAR-10 of two classes": Target(
-        "two_class", 685, 909, 0.45, (2, 8, 15, 30, 80), (_UNAS_TWO, _SPARSE_TWO),
+        "two_class", 685, 909, 0.45, (2, 8, 15, 60, 80), (_UNAS_TWO, _SPARSE_TWO),
         "trained on 27,000 instead of 45,000 images and tested on 1,000; grey, 20 x 20 pixels",
-        objectives=2,
+        objectives=1,
     ),
     "spoken digits": Target("spoken_digits", 20_000, 20_000, 0.3, (5, 15, 20, 60, 80), (
         Published("extra trees on the raw MFCC", 98.3, status="measured on the same split"),

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from problems.pretended import NAME, pretended
+from problems.spaces import CLASSES, FAMILIES
 from problems.trials import DATA, TINY, candidate, configured
 from torch import Tensor, nn
 
 from sparsemod.accelerator import PROCESSOR, accelerator_of, on
 from sparsemod.augment import Augment
-from sparsemod.data import Data, Samples, Split, Tensors
+from sparsemod.data import Data, Placed, Samples, Split, Tensors
 from sparsemod.errors import InputError
 from sparsemod.evaluate import Outcome, evaluate
 from sparsemod.problem import Problem
@@ -91,6 +92,20 @@ def test_networks_learn_the_same_on_an_accelerator(case: str) -> None:
     with pretended():
         there = learned(problem, NAME, each, **keywords)
     require_same(there, learned(problem, "cpu", each, **keywords))
+
+
+@pytest.mark.parametrize("name", sorted({*FAMILIES} - {"rnn", "cnn_rnn"}))  # recurrent layers: no swaps
+def test_families_make_nothing_in_the_memory_of_the_processor(accelerator: torch.device, name: str) -> None:
+    family, trained = FAMILIES[name], 0
+    for parameters in family.members(6):
+        network = family.built(parameters)
+        if network is None:
+            continue
+        split = Placed(Tensors(family.inputs(12), torch.arange(12) % CLASSES), accelerator)
+        with on(accelerator, network):
+            train(network, split, {**parameters, "batch_size": 6}, 1, torch.Generator())
+        trained += 1
+    assert trained >= 3
 
 
 def test_network_and_batches_are_there_while_it_learns_and_nothing_is_left(accelerator: torch.device) -> None:
