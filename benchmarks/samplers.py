@@ -5,7 +5,8 @@
     python benchmarks/samplers.py table
 
 `run` adds a line per method and seed to benchmarks/samplers.jsonl, and leaves out those that are there: stop it and
-start it again as you like. `table` prints what the lines say and draws benchmarks/samplers.png.
+start it again as you like. `table` prints what the lines say, writes it to benchmarks/results/samplers.md and draws
+samplers.png there.
 """
 
 import os
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 OURS = "sparsemod"
 RECORD = Path(__file__).with_suffix(".jsonl")
+RESULTS = Path(__file__).parent / "results"
 STEP = 10
 """Trials between two readings of the hypervolume."""
 SHOWN = (30, 60, 100, 200)
@@ -225,17 +227,30 @@ def _table(arguments: argparse.Namespace) -> None:
         }
         for task in TASKS
     }
-    print("hypervolume ± standard error of the mean; reach: trials after which the mean is as large as that of the")
-    print(f"best peer at {JUDGED}; s/ask: processor seconds per ask, mean of the last ten up to {JUDGED} trials")
+    compared = {task: {name: of for name, of in curves.items() if name in METHODS} for task, curves in found.items()}
+    compared = {task: curves for task, curves in compared.items() if curves}
+    lines = [
+        "hypervolume ± standard error of the mean; reach: trials after which the mean is as large as that of the",
+        f"best peer at {JUDGED}; s/ask: processor seconds per ask, mean of the last ten up to {JUDGED} trials",
+    ]
     for task, curves in found.items():
-        if curves:
-            print("\n".join(["", *_lines(task, {name: of for name, of in curves.items() if name in METHODS})]))
-        if any(name in ABLATIONS for name in curves):
-            print("\n".join(["", *_ablated(task, curves)]))
-    drawn = {task: {name: of for name, of in curves.items() if name in METHODS} for task, curves in found.items()}
-    drawn = {task: curves for task, curves in drawn.items() if curves}
-    if drawn:
-        print(f"\ndrawn to {_draw(drawn)}")
+        lines += ["", *_lines(task, compared[task])] if task in compared else []
+        lines += ["", *_ablated(task, curves)] if any(name in ABLATIONS for name in curves) else []
+    text = "\n".join(lines)
+    print(text)
+    if compared:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "samplers.md").write_text(f"{_HEAD}\n```\n{text}\n```\n", encoding="utf-8")
+        print(f"\nwritten to {RESULTS / 'samplers.md'}, drawn to {_draw(compared)}")
+
+
+_HEAD = """# Samplers side by side
+
+Written by `benchmarks/samplers.py table`. [tasks.py](../tasks.py) has the tasks, [peers.py](../peers.py) says how each
+method is run, [ablations.py](../ablations.py) what ours goes without. All are given the same limits.
+
+![Hypervolume by trials](samplers.png)
+"""
 
 
 def _lines(task: str, curves: Mapping[str, Curves]) -> list[str]:
@@ -362,7 +377,7 @@ def _draw(found: Mapping[str, Mapping[str, Curves]]) -> Path:
         labelspacing=0.9,
     )
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-    path = RECORD.with_suffix(".png")
+    path = RESULTS / "samplers.png"
     figure.savefig(path, facecolor="white")
     return path
 
