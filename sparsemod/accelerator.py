@@ -1,7 +1,7 @@
 """Where networks are trained: the processor, or a GPU if the configuration gives them one.
 
-All else that is done with a network happens on the processor, and no random number is drawn anywhere else, so that a
-candidate learns from the same batches in the same order wherever it learns.
+All else that is done with a network happens on the processor, where the random numbers for its batches are drawn, too,
+so that a candidate learns from the same batches in the same order wherever it learns. Dropout alone draws there.
 """
 
 from collections.abc import Iterator
