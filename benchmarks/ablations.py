@@ -138,7 +138,7 @@ class _Sampled(Acquisition):
             return -torch.cat([costs[..., :place], value, costs[..., place:]], dim=-1)
 
         return qLogNoisyExpectedHypervolumeImprovement(
-            predictor._model,
+            predictor._gp.eval(),
             -torch.ones(count, dtype=torch.float64),
             torch.as_tensor(self._rows([trial.candidate for trial in self._trials])),
             sampler=SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=0),
