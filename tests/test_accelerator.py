@@ -10,6 +10,7 @@ from problems.pretended import NAME, pretended
 from problems.spaces import CLASSES, FAMILIES
 from problems.trials import DATA, TINY, candidate, configured
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from sparsemod.accelerator import PROCESSOR, accelerator_of, on
 from sparsemod.augment import Augment
@@ -61,7 +62,7 @@ def joined(samples: Any, parameters: Parameters) -> tuple[Tensor, Tensor]:
 
 def of_dataset() -> Data:
     assert isinstance(DATA.train, Tensors)
-    return replace(DATA, train=Samples(DATA.train, range(len(DATA.train))))  # type: ignore[arg-type]  # it has items
+    return replace(DATA, train=Samples(TensorDataset(DATA.train.x, DATA.train.y), range(len(DATA.train))))
 
 
 def wrong(scores: Tensor, y: Tensor, x: Tensor) -> float:

@@ -57,31 +57,25 @@ class Away(Tensor):
         return away
 
     @classmethod
-    def __torch_dispatch__(
-        cls,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(cls, *call: Any, **rest: Any) -> Any:
         """Every operation on it."""
-        return _computed(func, args, kwargs or {})
+        return _computed(*call, **rest)
 
 
 class _Elsewhere(TorchDispatchMode):
     """Operations that make such tensors from others, or from nothing."""
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _computed(func, args, kwargs or {})
+    def __torch_dispatch__(self, *call: Any, **rest: Any) -> Any:
+        return _computed(*call, **rest)
 
 
-def _computed(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+def _computed(
+    func: Callable[..., Any],
+    types: Sequence[type],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    kwargs = kwargs or {}
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     away = {id(tensor.kept): tensor for tensor in tensors if isinstance(tensor, Away)}
     here = [tensor for tensor in tensors if not isinstance(tensor, Away) and tensor.dim()]
