@@ -240,6 +240,10 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
             if peer.model_size:
                 axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)
         axes.set(title=name, xlabel="model size (bytes)", ylabel="test error (%)", xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:,g}")
+            axis.set_minor_formatter("{x:,g}")
+        axes.tick_params(which="both", labelsize=8)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     path = _RESULTS / "published.png"

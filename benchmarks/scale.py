@@ -159,11 +159,8 @@ def packing(options: argparse.Namespace) -> Iterator[Row]:
     for each in (1, 2, 4, 8):
         shares = {"gpus_per_candidate": 1 / each, "cpus_per_candidate": min(1.0, cores / (gpus * each))}
         rate = timed(count, "ray", gpus * each, **shares, **settings).rate
-        yield (
-            f"  {each} on each of {gpus} GPUs: per hour; against those cores",
-            f"{3600 * rate:,.0f}; {rate / alone:.2f} x",
-            "",
-        )
+        label = f"  {each} on each of {gpus} GPUs: per hour; against those cores"
+        yield label, f"{3600 * rate:,.0f}; {rate / alone:.2f} x", ""
 
 
 @dataclass(frozen=True)

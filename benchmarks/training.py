@@ -95,12 +95,8 @@ def main() -> None:
                 errors[name] += errors_of(pool, name, networks[start : start + count], settings)
                 seconds[name] += time.perf_counter() - before[0]
                 processor[name] += time.process_time() - before[1]
-            print(
-                f"\r{min(start + count, len(networks))} of {len(networks)} networks",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = min(start + count, len(networks))
+            print(f"\r{done} of {len(networks)} networks", end="", file=sys.stderr, flush=True)
     table(seconds, processor, errors)
 
 
