@@ -36,6 +36,18 @@ def cifar10_two_classes() -> Data:
     return Data(augmented, validation, test, (1, _SIDE, _SIDE), 2)
 
 
+def cifar10_two_classes_in_colour() -> Data:
+    """As they are, 32 x 32 in colour; shifted and mirrored as in [Liberis2021]."""
+    data = datasets.cifar10(augment=Augment(shift=4, flip=True))
+    train, validation, test = (_two_classes(split) for split in (data.train, data.validation, data.test))
+    return Data(train, validation, test, data.input_shape, 2)
+
+
+def _two_classes(split: object) -> Tensors:
+    assert isinstance(split, Tensors)
+    return replace(split, y=(split.y >= 5).long())
+
+
 def _small_and_grey(split: object) -> Tensors:
     assert isinstance(split, Tensors)
     grey = split.x.float().mean(1, keepdim=True)
@@ -58,6 +70,12 @@ _small = partial(cnn.space, layers=2, fc_layers=1, learning_rate=(1e-3, 3e-2), b
 mnist_problem = Problem(_small(blocks=3, filters=(2, 32), fc_units=(10, 64)), cnn.build, mnist, cnn.MORPHISMS)
 two_class_problem = Problem(
     _small(blocks=3, filters=(1, 16), fc_units=(2, 16)), cnn.build, cifar10_two_classes, cnn.MORPHISMS
+)
+_tiny = partial(_small, blocks=3, weight_bits=(8, 4), qat_epochs=5)
+
+tiny_mnist_problem = Problem(_tiny(filters=(1, 24), fc_units=(4, 16)), cnn.build, mnist, cnn.MORPHISMS)
+two_class_colour_problem = Problem(
+    _tiny(filters=(1, 24), fc_units=(2, 16)), cnn.build, cifar10_two_classes_in_colour, cnn.MORPHISMS
 )
 spoken_digits_problem = Problem(
     _small(blocks=3, filters=(4, 48), fc_units=(10, 64)), cnn.build, spoken_digits, cnn.MORPHISMS

@@ -74,20 +74,28 @@ class Target:
 
 
 _SPARSE = Published("SpArSe [Fedorov2019]", 98.64, 2_800, 2_000, "read in a text about it")
-_UNAS = Published("uNAS [Liberis2021]", 99.19, 480, 488, "from memory")
-_UNAS_TWO = Published("uNAS [Liberis2021]", 77.49, 685, 909, "accuracy and size read in a text about it")
+_UNAS = Published("uNAS [Liberis2021]", 99.19, 480, 488, "from memory; RAM without the input")
+_UNAS_TWO = Published(
+    "uNAS [Liberis2021]", 77.49, 685, 909, "read in a text about it; RAM from memory, without the input"
+)
 _SPARSE_TWO = Published("SpArSe [Fedorov2019]", 73.84, 780, 1_280, "read in a text about it; other images")
+
+_FEWER = "trained on 27,000 instead of 45,000 images and tested on 1,000"
+_BESIDE = "uNAS counts RAM without the input (`exclude_inputs` in its models.py), whose {} bytes are added to the limit"
 
 TARGETS: Mapping[str, Target] = {
     "MNIST, SpArSe": Target("mnist", 2_800, 2_000, 0.2, (1, 4, 8, 40, 60), (_SPARSE, _UNAS), objectives=1),
     "MNIST, uNAS": Target(
-        "mnist", 480, 784 + 488, 0.2, (1, 4, 8, 40, 80), (_UNAS,),
-        "our RAM counts the input of 784 bytes, which is larger than theirs alone; they are allowed beside it here",
-        objectives=1,
+        "tiny_mnist", 480, 784 + 488, 0.2, (1, 4, 8, 40, 80), (_UNAS,), _BESIDE.format("784"), objectives=1
     ),
     "CIFAR-10 of two classes": Target(
         "two_class", 685, 909, 0.45, (2, 8, 15, 60, 80), (_UNAS_TWO, _SPARSE_TWO),
-        "trained on 27,000 instead of 45,000 images and tested on 1,000; grey, 20 x 20 pixels",
+        f"{_FEWER}; grey, 20 x 20 pixels",
+        objectives=1,
+    ),
+    "CIFAR-10 of two classes, uNAS": Target(
+        "two_class_colour", 685, 3_072 + 909, 0.45, (2, 8, 15, 60, 80), (_UNAS_TWO,),
+        f"{_FEWER}; {_BESIDE.format('3,072')}",
         objectives=1,
     ),
     "spoken digits": Target("spoken_digits", 20_000, 20_000, 0.3, (5, 15, 20, 60, 80), (

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from ablations import ABLATIONS
 from numpy.typing import NDArray
+from oracle import oracle
 from peers import METHODS, PEERS
 from tasks import TASKS
 from tqdm import tqdm
@@ -35,7 +36,8 @@ from sparsemod import Candidate, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OURS = "sparsemod"
+OURS, ORACLE = "sparsemod", "oracle"
+BY_NAME = {**METHODS, **ABLATIONS, ORACLE: oracle}
 RECORD = Path(__file__).with_suffix(".jsonl")
 RESULTS = Path(__file__).parent / "results"
 STEP = 10
@@ -78,12 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         help="run what is missing",
         description="Runs what is missing in benchmarks/samplers.jsonl, seed by seed.",
         epilog="\n".join(
-            [_listed("tasks", TASKS), _listed("methods", METHODS), _listed("ablations, run if named", ABLATIONS)]
+            [
+                _listed("tasks", TASKS),
+                _listed("methods", METHODS),
+                _listed("run if named: ablations, and an oracle that knows the truth", [*ABLATIONS, ORACLE]),
+            ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--task", choices=TASKS, action="append", metavar="TASK", help="may be repeated; default: all")
-    run.add_argument("--method", choices=[*METHODS, *ABLATIONS], action="append", metavar="METHOD", help="likewise")
+    run.add_argument("--method", choices=BY_NAME, action="append", metavar="METHOD", help="likewise")
     run.add_argument("--seeds", type=int, default=10, help="searches of each method on each task; default: %(default)s")
     run.add_argument("--trials", type=_tens, default=100, help="of each search, a multiple of 10; default: %(default)s")
     run.set_defaults(work=_run)
@@ -154,7 +160,7 @@ def _is_done(task: str, method: str, seed: int, trials: int) -> bool:
 def measured(task_name: str, method: str, seed: int, trials: int) -> Run:
     """One search; where a method has no more candidates, its hypervolume stays as it is."""
     task = TASKS[task_name]()
-    study, asking, seconds, volumes = task.study(), {**METHODS, **ABLATIONS}[method](task, seed), [], []
+    study, asking, seconds, volumes = task.study(), BY_NAME[method](task, seed), [], []
     started = time.process_time()
     parameters = next(asking)
     for number in tqdm(range(trials), f"{task_name}, {method}, seed {seed}", leave=False, disable=None):
@@ -222,12 +228,14 @@ def _table(arguments: argparse.Namespace) -> None:
     found = {
         task: {
             method: Curves(own)
-            for method in (*METHODS, *ABLATIONS)
+            for method in BY_NAME
             if (own := [run for run in runs if (run.task, run.method) == (task, method)])
         }
         for task in TASKS
     }
-    compared = {task: {name: of for name, of in curves.items() if name in METHODS} for task, curves in found.items()}
+    compared = {
+        task: {name: of for name, of in curves.items() if name not in ABLATIONS} for task, curves in found.items()
+    }
     compared = {task: curves for task, curves in compared.items() if curves}
     lines = [
         "hypervolume ± standard error of the mean; reach: trials after which the mean is as large as that of the",
@@ -262,6 +270,12 @@ def _lines(task: str, curves: Mapping[str, Curves]) -> list[str]:
     lines = [head, *(_line(method, of, target) for method, of in curves.items())]
     if best and OURS in curves:
         lines += _verdict(curves[OURS], best, curves[best])
+    if best and OURS in curves and ORACLE in curves:
+        most = curves[ORACLE].mean(JUDGED)
+        lines.append(
+            f"an oracle, which knows the truth and chooses greedily, has {most:.4f} at {JUDGED}, {most / target:.2f} "
+            f"times the best peer; {OURS} reaches {curves[OURS].mean(JUDGED) / most:.0%} of it"
+        )
     absent = [method for method in METHODS if method not in curves]
     if absent:
         lines.append(f"not run: {', '.join(map(_quoted, absent))}")
@@ -282,6 +296,8 @@ def _unequal(curves: Mapping[str, Curves]) -> list[str]:
     for trials in SHOWN:
         seeds: dict[int, list[str]] = {}
         for method, of in curves.items():
+            if method == ORACLE:  # which has no seeds
+                continue
             seeds.setdefault(len(of.values(trials)), []).append(method)
         seeds.pop(0, None)
         if len(seeds) > 1:
@@ -340,6 +356,7 @@ _STYLES: Mapping[str, tuple[str, str]] = {
     "evolution (uNAS)": ("#56B4E9", "-."),
     "Sobol, feasible": (_GREY, "-"),
     "random": (_GREY, ":"),
+    ORACLE: ("#000000", ":"),
 }
 """Colour by library, line by method, in the order of the legend."""
 _UNITS = {
