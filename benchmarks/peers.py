@@ -246,7 +246,8 @@ def syne_tune(task: Task, seed: int) -> Asking:
 
     It is told shares of the reference point, shifted to the point of its own, which is -2 in every objective; a broken
     limit on a figure that is no objective adds to all of them. With four objectives its exact partition has thousands
-    of boxes, and its asks become slow: a front of 10 points makes 900 boxes, one of 30 points 20 000.
+    of boxes, and its asks become slow: a front of 10 points makes 900 boxes, one of 30 points 20 000. Where values are
+    few, as on `digits`, it proposes one candidate again and again: nothing in it refuses what it has proposed before.
     """
     from syne_tune.optimizer.baselines import EHVI
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler

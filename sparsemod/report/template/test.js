@@ -20,7 +20,7 @@ function drawTest() {
     `test ${what} trained again${unit}`,
     "trained again",
     `validation ${what}${unit}`,
-    "lowest test recall (%)",
+    ...(classes ? ["lowest test recall (%)"] : []),
     ...Array.from({ length: shown }, (_, k) => `class ${k}: test recall (%)`),
   ];
   const cells = rows.map((row) => [
@@ -29,7 +29,7 @@ function drawTest() {
     given(row.error) + spread(row.deviation),
     trainings(row),
     given(row.validation),
-    lowest(recallsOf(row)),
+    ...(classes ? [lowest(recallsOf(row))] : []),
     ...recallsOf(row).slice(0, shown).map(inPercent),
   ]);
   show("test-table", plainTable(titles, cells, [0, 1, 2, 4, 5, ...Array.from({ length: shown }, (_, k) => k + 6)]));
