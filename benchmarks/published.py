@@ -23,6 +23,7 @@ import torch
 from sparsemod import Config, Study, Trial, load, retrain, search, tested
 from sparsemod.config import from_keywords
 from sparsemod.display import console, watching, watching_test
+from sparsemod.pareto import non_dominated
 from sparsemod.tested import Tested, summaries
 
 _HERE = Path(__file__).parent
@@ -166,13 +167,17 @@ def _test(name: str, settings: Config, study: Study, arguments: argparse.Namespa
 
 
 def _chosen(study: Study, count: int) -> list[Trial]:
-    """The most accurate network of the front, and others at even steps through its sizes."""
-    front = sorted(study.pareto_front(), key=lambda trial: trial.score["model_size"])
-    if not front:
-        return []
-    steps = np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int)
-    best = min(front, key=lambda trial: trial.score["error"])
-    return list({trial.number: trial for trial in (best, *(front[step] for step in steps))}.values())
+    """The most accurate network, and others at even steps through the sizes, of those that nothing beats in both.
+
+    Only networks that were trained as long as any: an early end of the search may leave others in the front.
+    """
+    front = study.pareto_front()
+    longest = max((study.epochs_seen(trial.candidate) for trial in front), default=0)
+    trained = [trial for trial in front if study.epochs_seen(trial.candidate) == longest]
+    both = np.reshape([(trial.score["model_size"], trial.score["error"]) for trial in trained], (-1, 2))
+    best = sorted(np.flatnonzero(non_dominated(both)), key=lambda place: both[place, 0])
+    steps = np.linspace(len(best) - 1, 0, min(count, len(best))).round().astype(int)
+    return [trained[best[step]] for step in steps]
 
 
 def _folder(name: str) -> str:
