@@ -61,6 +61,7 @@ class Target:
         epochs: Of the three stages, of the finish, and of a training for the test.
         peers: To compare with.
         remark: What is not the same.
+        limited_by: Why it is no better, as far as is known.
         objectives: 4 for a front; 1, the error, to be as accurate as possible within the limits.
     """
 
@@ -71,6 +72,7 @@ class Target:
     epochs: tuple[int, int, int, int, int]
     peers: Sequence[Published]
     remark: str = ""
+    limited_by: str = ""
     objectives: int = 4
 
 
@@ -236,15 +238,34 @@ def _section(name: str, study: Study, tests: Sequence[Tested]) -> list[str]:
     for peer in target.peers:
         size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
         lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | | {size} | | {memory} | |")
-    return lines
+    return [
+        *lines,
+        "",
+        _distance(target, tests),
+        *([f"What limits it: {target.limited_by}."] if target.limited_by else []),
+    ]
+
+
+def _distance(target: Target, tests: Sequence[Tested]) -> str:
+    """Our most accurate network against the first of the peers."""
+    reached = max(100 * (1 - row.error) for row in summaries(tests) if row.error is not None)
+    peer = target.peers[0]
+    points = reached - peer.accuracy
+    says = f"{points:.2f} points above" if points >= 0 else f"{-points:.2f} points short of"
+    return f"{reached:.2f} % is {says} the {peer.accuracy:.2f} % of {peer.name}."
 
 
 def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
     """Test error against model size, a panel for each target."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5 * len(found), 4.5), dpi=100, layout="constrained")
-    for axes, (name, tests) in zip(figure.subplots(1, len(found), squeeze=False).flat, found.items(), strict=True):
+    columns = min(len(found), 3)
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(5 * columns, 4.5 * rows), dpi=100, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat[len(found) :]:
+        axes.set_axis_off()
+    for axes, (name, tests) in zip(panels.flat, found.items(), strict=False):
         points = [
             (each.costs["model_size"], 100 * each.error) for each in tests if each.seed and each.error is not None
         ]
@@ -252,6 +273,8 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
         for peer, marker in zip(TARGETS[name].peers, "s^v", strict=False):
             if peer.model_size:
                 axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)
+            else:
+                axes.axhline(100 - peer.accuracy, linestyle="--", color="#0072B2", label=peer.name)
         axes.set(title=name, xlabel="model size (bytes)", ylabel="test error (%)", xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:,g}")
