@@ -71,11 +71,11 @@ mnist_problem = Problem(_small(blocks=3, filters=(2, 32), fc_units=(10, 64)), cn
 two_class_problem = Problem(
     _small(blocks=3, filters=(1, 16), fc_units=(2, 16)), cnn.build, cifar10_two_classes, cnn.MORPHISMS
 )
-_tiny = partial(_small, blocks=3, batch_size=(64, 512), weight_bits=(8, 4), qat_epochs=3)
+_tiny = partial(_small, blocks=3, filters=(2, 24), batch_size=(64, 512))
 
-tiny_mnist_problem = Problem(_tiny(filters=(1, 24), fc_units=(4, 16)), cnn.build, mnist, cnn.MORPHISMS)
+tiny_mnist_problem = Problem(_tiny(fc_units=(4, 16)), cnn.build, mnist, cnn.MORPHISMS, limits={"nnz": 480})
 two_class_colour_problem = Problem(
-    _tiny(filters=(1, 24), fc_units=(2, 16)), cnn.build, cifar10_two_classes_in_colour, cnn.MORPHISMS
+    _tiny(fc_units=(2, 16)), cnn.build, cifar10_two_classes_in_colour, cnn.MORPHISMS, limits={"nnz": 685}
 )
 spoken_digits_problem = Problem(
     _small(blocks=3, filters=(4, 48), fc_units=(10, 64)), cnn.build, spoken_digits, cnn.MORPHISMS
