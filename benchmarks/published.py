@@ -63,7 +63,6 @@ class Target:
         epochs: Of the three stages, of the finish, and of a training for the test.
         peers: To compare with.
         remark: What is not the same.
-        limited_by: Why it is no better, as far as is known.
         objectives: 4 for a front; 1, the error, to be as accurate as possible within the limits.
     """
 
@@ -74,7 +73,6 @@ class Target:
     epochs: tuple[int, int, int, int, int]
     peers: Sequence[Published]
     remark: str = ""
-    limited_by: str = ""
     objectives: int = 4
 
 
@@ -245,12 +243,7 @@ def _section(name: str, study: Study, tests: Sequence[Tested]) -> list[str]:
     for peer in target.peers:
         size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
         lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | | {size} | | | {memory} | |")
-    return [
-        *lines,
-        "",
-        _distance(target, tests),
-        *([f"What limits it: {target.limited_by}."] if target.limited_by else []),
-    ]
+    return [*lines, "", _distance(target, tests)]
 
 
 def _stored(graph: Graph) -> int:
@@ -270,6 +263,7 @@ def _distance(target: Target, tests: Sequence[Tested]) -> str:
 def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
     """Test error against model size, a panel for each target."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     columns = min(len(found), 3)
     rows = -(-len(found) // columns)
@@ -278,10 +272,10 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
     for axes in panels.flat[len(found) :]:
         axes.set_axis_off()
     for axes, (name, tests) in zip(panels.flat, found.items(), strict=False):
-        points = [
-            (each.costs["model_size"], 100 * each.error) for each in tests if each.seed and each.error is not None
-        ]
-        axes.plot(*zip(*points, strict=True), "o", color="#D55E00", label="sparsemod")
+        again = [each for each in tests if each.seed and each.error is not None]
+        for key, fill, label in (("model_size", "full", "sparsemod"), ("nnz", "none", "sparsemod, nnz")):
+            sizes, errors = [each.costs[key] for each in again], [100 * each.error for each in again]
+            axes.plot(sizes, errors, "o", color="#D55E00", fillstyle=fill, label=label)
         for peer, marker in zip(TARGETS[name].peers, "s^v", strict=False):
             if peer.model_size:
                 axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)
@@ -289,8 +283,10 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
                 axes.axhline(100 - peer.accuracy, linestyle="--", color="#0072B2", label=peer.name)
         axes.set(title=name, xlabel="model size (bytes)", ylabel="test error (%)", xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
+            low, high = axis.get_view_interval()
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 3 * low else MaxNLocator(6))
             axis.set_major_formatter("{x:,g}")
-            axis.set_minor_formatter("{x:,g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.tick_params(which="both", labelsize=8)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
