@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 OURS, ORACLE = "sparsemod", "oracle"
 BY_NAME = {**METHODS, **ABLATIONS, ORACLE: oracle}
+"""All that can be run."""
 RECORD = Path(__file__).with_suffix(".jsonl")
 RESULTS = Path(__file__).parent / "results"
 STEP = 10
