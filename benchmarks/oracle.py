@@ -1,8 +1,7 @@
-"""What no search can be expected to pass: one that reads the truth of every candidate, without paying for it.
+"""What no search is expected to pass: one that reads the truth of every candidate, without paying for it.
 
-It chooses, one after the other, the candidate that adds most to the hypervolume. That is not the very best set of so
-many, but near it: gains of hypervolume diminish, so a greedy choice reaches at least 1 - 1/e of it [Nemhauser1978], and
-far more where, as here, few points make most of the front.
+It chooses, one after the other, the candidate that adds most to the hypervolume. Gains of hypervolume diminish, so this
+reaches at least 1 - 1/e of what the best set of as many candidates has [Nemhauser1978]; it is no proven upper bound.
 
 [Nemhauser1978] An analysis of approximations for maximizing submodular set functions, Math. Programming 14, 1978.
 """

@@ -243,7 +243,7 @@ def _section(name: str, study: Study, tests: Sequence[Tested]) -> list[str]:
     for peer in target.peers:
         size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
         lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | | {size} | | | {memory} | |")
-    return [*lines, "", _distance(target, tests)]
+    return [*lines, "", _distance(target, study, tests)]
 
 
 def _stored(graph: Graph) -> int:
@@ -251,10 +251,11 @@ def _stored(graph: Graph) -> int:
     return sum(smallest(operator).nbytes for operator in graph.operators if operator.weight is not None)
 
 
-def _distance(target: Target, tests: Sequence[Tested]) -> str:
-    """Our most accurate network against the first of the peers."""
-    reached = max(100 * (1 - row.error) for row in summaries(tests) if row.error is not None)
-    peer = target.peers[0]
+def _distance(target: Target, study: Study, tests: Sequence[Tested]) -> str:
+    """The network that validation says is most accurate, against the first of the peers."""
+    measured = [row for row in summaries(tests) if row.error is not None]
+    ours = min(measured, key=lambda row: study[row.number].score["error"])
+    reached, peer = 100 * (1 - ours.error), target.peers[0]
     points = reached - peer.accuracy
     says = f"{points:.2f} points above" if points >= 0 else f"{-points:.2f} points short of"
     return f"{reached:.2f} % is {says} the {peer.accuracy:.2f} % of {peer.name}."
