@@ -36,7 +36,8 @@ function drawTest() {
   byId("test-note").textContent = [
     "As saved: the very network that the search left and that is exported. Trained again: mean ± standard deviation of the",
     "same architecture, trained from new weights on training and validation samples together; by groups, each measured on",
-    "one that it has not seen. Recalls are means of these, or of the saved network where there are none.",
+    "one that it has not seen.",
+    classes ? "Recalls are means of these, or of the saved network where there are none." : "",
     "The search has chosen by what was reached in validation.",
     shown < classes ? `Recalls of all ${classes} classes are in test.csv.` : "",
   ].join(" ");
