@@ -13,10 +13,14 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import STEP, Parameters
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _RANDOM, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
-"""Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
-_STEPS, _LOCAL, _BEST = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005), 32, 3
-"""Rounds of local search by ever finer steps, each with this many mutations of the best candidates so far."""
+_SOBOL, _LEAPS, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
+"""Candidates of the pool: the head of the Sobol sequence, far and near mutations and morphisms of the front."""
+_FAR = 1.0
+"""Step of far mutations, as a share of the range: most end at a bound, where the best often lies."""
+_LOCAL, _BEST = 16, 3
+"""Mutations in each round of local search, of so many of the best candidates so far."""
+_GROWTH, _FINEST, _ROUNDS = 1.01, 1e-3, 24
+"""Steps are halved, down to the finest, wherever a round does not make the best gain so many times as large."""
 _AT_ONCE = 64
 """Candidates that are chosen from one pool."""
 
@@ -59,17 +63,22 @@ class Bayes:
         parents = [trial.candidate for trial in study.pareto_front() or study.completed()]
         pool = Pool(study, self._screen, self._epochs, self.name)
         pool.add("of the Sobol sequence", self._sobol.feasible(_SOBOL))
-        pool.add("random", (self._space.sample(rng) for _ in range(_RANDOM)))
+        pool.add("far mutations of the front", self._mutations(parents, _LEAPS, rng, _FAR))
         pool.add("mutations of the front", self._mutations(parents, _MUTATIONS, rng))
         pool.add(
             "morphisms of the front", (child for child, _ in children(self._screen.problem, parents, _MORPHISMS, rng))
         )
         gain = acquisition.gain(pool.candidates)
-        for step in _STEPS:
-            best = np.argsort(-gain, kind="stable")[: max(_BEST, n)]
-            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n, rng, step)
+        step = STEP
+        for _ in range(_ROUNDS):
+            best, before = np.argsort(-gain, kind="stable")[: max(_BEST, n)], gain.max(initial=0)
+            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n // 2, rng, step)
             pool.add("mutations of the best", found)
             gain = np.concatenate([gain, acquisition.gain(pool.candidates[len(gain) :])])
+            if gain.max(initial=0) <= _GROWTH * before:
+                step /= 2
+            if step < _FINEST:
+                break
         return acquisition.choose(pool, gain, n)
 
     def _mutations(

@@ -2,15 +2,15 @@
 
 Inputs: the encoded parameters (those that do not exist at one value), the logarithm of the exact costs, of the epochs
 that the weights have seen, and of the error of the parent that they are inherited from. Hyperparameters, the noise
-among them, are fitted from scratch on the first 10, 20, 30, ... trials and kept in between, so that they follow from
-the study alone.
+among them, are fitted from scratch whenever there are a tenth more trials, and kept in between, so that they follow
+from the study alone.
 
 A large study would take too long: time grows with the third power of the trials. From 400 trials on, hyperparameters
-are fitted at 400, 600, 900, 1350, ... trials, on 400 of these; from 1000 on, the model learns from the front, the
-latest 500, and as many spread evenly over those before.
+are fitted whenever there are half more, on 400 of them; from 1000 on, the model learns from the front, the latest 500,
+and as many spread evenly over those before.
 
-The error is modelled by its logarithm. So is any other figure that is always positive, if its logarithm is spread more
-evenly than itself: has the smaller skewness.
+The error is modelled by its logarithm. So is any other figure that is always positive and spans a power of ten, if its
+logarithm is spread more evenly than itself: has the smaller skewness.
 
 Parameters that do not exist are at one value because the arc kernel [Swersky2014] did not help: on the task `nas` of
 benchmarks/samplers.py, 10 seeds, it reached a hypervolume of 0.205, 0.290, 0.329 after 30, 60, 100 trials, and this
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _FLOOR = 1e-4
 """Errors below this are taken for it: the logarithm of zero is no number."""
-_REFIT = 10
 _ITERATIONS = 60
 _FITTED, _LEARNED = 400, 1_000
 """Trials that hyperparameters are fitted on at most, and that the model learns from, beside those of the front."""
@@ -229,7 +228,9 @@ def _scaled(values: Array) -> torch.Tensor:
 
 
 def _better_as_logarithm(values: Array) -> bool:
-    return bool((values > 0).all() and abs(_skewness(np.log(values))) < abs(_skewness(values)))
+    if values.min() <= 0 or values.max() < 10 * values.min():
+        return False
+    return abs(_skewness(np.log(values))) < abs(_skewness(values))
 
 
 def _skewness(values: Array) -> float:
@@ -256,11 +257,9 @@ def _floor(values: Array, target: str) -> float:
 
 def _fitted_at(count: int) -> int:
     """Of so many trials, the number of the first ones that hyperparameters are fitted on."""
-    if count < _FITTED:
-        return count // _REFIT * _REFIT or count
-    first = _FITTED
-    while first * 3 // 2 <= count:
-        first = first * 3 // 2
+    first = after = 0
+    while after <= count:
+        first, after = after, after + max(1, after // (10 if after < _FITTED else 2))
     return first
 
 

@@ -91,9 +91,11 @@ class Float:
         return [_position(float(value), self.low, self.high, self.log)]
 
     def mutate(self, value: Value, rng: np.random.Generator, step: float = STEP) -> float:
-        """Another value, more often a near one; a step over a bound is reflected."""
+        """Another value, more often a near one; a step over a bound ends there, or comes back if it began there."""
         unit = self.encode(value)[0] + rng.normal(0, step)
-        moved = self.from_unit(1 - abs(1 - abs(unit)))
+        moved = self.from_unit(min(max(unit, 0.0), 1.0))
+        if moved == value:
+            moved = self.from_unit(1 - abs(1 - abs(unit)))
         if moved == value:
             moved = float(self.high if value == self.low else self.low)
         return moved

@@ -64,6 +64,15 @@ def test_mutation_moves_away_from_a_bound(parameter: Int | Float, end: str) -> N
     assert all(child in parameter for child in children)
 
 
+@pytest.mark.parametrize("parameter", [Int(1, 8), Float(0.0, 1.0), Float(1e-4, 1e-1, log=True)], ids=repr)
+def test_mutation_over_a_bound_ends_there(parameter: Int | Float) -> None:
+    """The best is often at a bound: of steps much longer than the range, half go to each."""
+    rng = np.random.default_rng(0)
+    middle = parameter.from_unit(0.5)
+    children = [parameter.mutate(middle, rng, step=100) for _ in range(200)]
+    assert min(children.count(parameter.low), children.count(parameter.high)) > 70
+
+
 def test_mutation_prefers_near_values() -> None:
     rng = np.random.default_rng(0)
     steps = [abs(Int(1, 100).mutate(50, rng) - 50) for _ in range(500)]
