@@ -13,13 +13,13 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import STEP, Parameters
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _LEAPS, _MUTATIONS, _MORPHISMS = 32, 32, 96, 32
+_SOBOL, _LEAPS, _MUTATIONS, _MORPHISMS = 32, 32, 64, 32
 """Candidates of the pool: the head of the Sobol sequence, far and near mutations and morphisms of the front."""
 _FAR = 1.0
 """Step of far mutations, as a share of the range: most end at a bound, where the best often lies."""
 _LOCAL, _BEST = 16, 3
 """Mutations in each round of local search, of so many of the best candidates so far."""
-_GROWTH, _FINEST, _ROUNDS = 1.01, 1e-3, 24
+_GROWTH, _FINEST, _ROUNDS = 1.05, 1e-3, 24
 """Steps are halved, down to the finest, wherever a round does not make the best gain so many times as large."""
 _AT_ONCE = 64
 """Candidates that are chosen from one pool."""

@@ -144,6 +144,18 @@ def test_limit_on_a_figure_that_is_not_known_is_learned(plane: SearchSpace) -> N
     assert best.score["model_size"] < 65
 
 
+def test_best_in_a_corner_is_found_exactly() -> None:
+    corner = {"a": 0.0, "b": 1.0, "c": 0.0, "d": 1.0}
+
+    def measured(candidate: Candidate) -> Mapping[str, float]:
+        return {"error": 0.1 + sum(abs(float(candidate.parameters[name]) - corner[name]) for name in corner)}
+
+    space = SearchSpace({name: Float(0, 1) for name in corner})
+    study = searched(Problem(space, objective=measured), Study(("error",), {}, {"error": 5.0}), 5, 15)
+    [best] = study.pareto_front()
+    assert best.candidate.parameters == corner
+
+
 def test_batch_is_chosen_for_what_it_adds_together(
     study: Study, sobol: Sobol, bayes: Bayes, grow: Grow, problem: Problem
 ) -> None:
