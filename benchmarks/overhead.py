@@ -30,6 +30,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.evaluate import data_of, evaluate
 from sparsemod.results import Record
 from sparsemod.samplers import Bayes, Morph
+from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.spaces import cnn
 
 RUNS = 5
@@ -62,8 +63,9 @@ def start_up(statement: str) -> float:
 def choosing() -> list[tuple[str, float | None, float]]:
     """Candidates for a space of thirty parameters with four objectives, after a hundred and after four hundred trials.
 
-    The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume;
-    every tenth trial, the model is fitted anew as well. The libraries are loaded before, and timed on their own.
+    The first one is asked of a new sampler, which knows no costs yet and fits its model anew, as after a resume; the
+    third one fits it anew, too, as whenever there are a tenth more trials, or from 400 on half more. The libraries are
+    loaded before, and timed on their own.
     """
     problem = Problem(cnn.space(blocks=2, layers=2), cnn.build, datasets.digits, cnn.MORPHISMS)
     config = from_keywords(problem=problem, device="arduino-uno")
@@ -106,7 +108,8 @@ def choosing() -> list[tuple[str, float | None, float]]:
             first.append(seconds(sampler, study))
             add(study, 1)
             later.append(seconds(sampler, study))
-            add(study, 9)
+            add(study, 1)
+            sampler._surrogate = Surrogate(sampler._screen)
             refit.append(seconds(sampler, study))
         label = f"ask {kind.name}, {len(problem.space)} parameters, {trials} to {len(study)} trials"
         rows += [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsemod.cost.screen import Screen
 from sparsemod.samplers.acquisition import Acquisition
@@ -13,9 +14,9 @@ from sparsemod.samplers.surrogate import Surrogate
 from sparsemod.space import STEP, Parameters
 from sparsemod.study import Candidate, Study
 
-_SOBOL, _LEAPS, _MUTATIONS, _MORPHISMS = 32, 32, 64, 32
-"""Candidates of the pool: the head of the Sobol sequence, far and near mutations and morphisms of the front."""
-_FAR = 1.0
+_SOBOL, _RANDOM, _FAR, _NEAR, _MORPHISMS = 32, 16, 32, 64, 32
+"""Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
+_LEAP = 1.0
 """Step of far mutations, as a share of the range: most end at a bound, where the best often lies."""
 _LOCAL, _BEST = 16, 3
 """Mutations in each round of local search, of so many of the best candidates so far."""
@@ -63,13 +64,18 @@ class Bayes:
         parents = [trial.candidate for trial in study.pareto_front() or study.completed()]
         pool = Pool(study, self._screen, self._epochs, self.name)
         pool.add("of the Sobol sequence", self._sobol.feasible(_SOBOL))
-        pool.add("far mutations of the front", self._mutations(parents, _LEAPS, rng, _FAR))
-        pool.add("mutations of the front", self._mutations(parents, _MUTATIONS, rng))
+        pool.add("random", (self._space.sample(rng) for _ in range(_RANDOM)))
+        pool.add("far mutations of the front", self._mutations(parents, _FAR, rng, _LEAP))
+        pool.add("mutations of the front", self._mutations(parents, _NEAR, rng))
         pool.add(
             "morphisms of the front", (child for child, _ in children(self._screen.problem, parents, _MORPHISMS, rng))
         )
-        gain = acquisition.gain(pool.candidates)
-        step = STEP
+        gain = self._refine(pool, acquisition, n, rng)
+        return acquisition.choose(pool, gain, n)
+
+    def _refine(self, pool: Pool, acquisition: Acquisition, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Adds mutations of the best, in finer steps where the last ones did not help; returns the gain of all."""
+        gain, step = acquisition.gain(pool.candidates), STEP
         for _ in range(_ROUNDS):
             best, before = np.argsort(-gain, kind="stable")[: max(_BEST, n)], gain.max(initial=0)
             found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n // 2, rng, step)
@@ -79,7 +85,7 @@ class Bayes:
                 step /= 2
             if step < _FINEST:
                 break
-        return acquisition.choose(pool, gain, n)
+        return gain
 
     def _mutations(
         self, parents: Sequence[Candidate], n: int, rng: np.random.Generator, step: float = STEP
