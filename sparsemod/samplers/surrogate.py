@@ -294,4 +294,4 @@ def _seen(study: Study, target: str) -> tuple[list[Candidate], Array]:
             last = max(trial.curve)
             candidates.append(replace(trial.candidate, epochs=last))
             values.append(trial.curve[last])
-    return candidates, np.array(values)
+    return candidates, np.array(values, dtype=float)

@@ -180,6 +180,7 @@ def test_networks_that_were_trained_little_are_not_believed_bad(
     ("figures", "logarithmic"),
     [
         ([1.0, 10.0, 100.0, 1000.0, 10000.0], True),  # skewness 0 as logarithms
+        ([1, 10, 100, 1000, 10000], True),
         ([1.0, 2.0, 3.0, 4.0, 5.0], False),  # skewness 0 as they are
         ([1.0, 1.5, 2.25, 3.375, 5.0625], False),  # skewness 0 as logarithms, but within a power of ten
         ([-1.0, 10.0, 100.0, 1000.0, 10000.0], False),
