@@ -156,18 +156,22 @@ def test_best_in_a_corner_is_found_exactly() -> None:
     assert best.candidate.parameters == corner
 
 
-def test_batch_is_chosen_for_what_it_adds_together(
-    study: Study, sobol: Sobol, bayes: Bayes, grow: Grow, problem: Problem
-) -> None:
-    """Eight at once must add at least half of what eight, each knowing the measurements of those before, add."""
-    start = grow(study, sobol, 12)
-    one_by_one = grow(start.copy(), bayes, 8)
-    together = start.copy()
+def test_batch_is_chosen_for_what_it_adds_together(study: Study, screen: Screen, grow: Grow, problem: Problem) -> None:
+    """Eight at once must add at least half of what eight, each knowing the measurements of those before, add.
+
+    Over ten seeds, as one may be unlucky.
+    """
     assert problem.objective is not None
-    for candidate in bayes.ask(start, 8):
-        together.add(Trial(candidate, "complete", problem.objective(candidate)))
-    assert len(together) == 20
-    assert together.hypervolume() - start.hypervolume() > (one_by_one.hypervolume() - start.hypervolume()) / 2
+    at_once, one_by_one = [], []
+    for seed in range(10):
+        start, bayes = grow(study.copy(), Sobol(screen, 5, seed), 12), Bayes(screen, 5, seed)
+        one_by_one.append(grow(start.copy(), bayes, 8).hypervolume() - start.hypervolume())
+        together = start.copy()
+        for candidate in bayes.ask(start, 8):
+            together.add(Trial(candidate, "complete", problem.objective(candidate)))
+        assert len(together) == 20
+        at_once.append(together.hypervolume() - start.hypervolume())
+    assert np.mean(at_once) > np.mean(one_by_one) / 2
 
 
 def test_large_batch_is_chosen_from_several_pools(study: Study, sobol: Sobol, bayes: Bayes, grow: Grow) -> None:
