@@ -54,7 +54,6 @@ def slots(executor: Executor, config: Config) -> int:
 def abandon(executor: Executor) -> None:
     """Ends an executor at once; what it was doing is lost."""
     processes = getattr(executor, "_processes", None) or {}  # public only from Python 3.14 on, as terminate_workers
-    running = list(processes.values())
-    executor.shutdown(wait=False, cancel_futures=True)
-    for worker in running:
+    for worker in list(processes.values()):
         worker.terminate()
+    executor.shutdown(wait=True, cancel_futures=True)  # its thread would else close what Python's exit still writes to

@@ -199,9 +199,9 @@ def is_lost(future: "Future[None]") -> bool:
 
 
 def test_abandoned_pool_leaves_nothing_behind() -> None:
-    """Python reports semaphores that were not given back, on the terminal of who pressed Ctrl-C."""
+    """Python reports semaphores that were not given back, and threads that Python's exit meets while they end."""
     program = """
-import time
+import threading, time
 from sparsemod.execute import abandon, process_pool
 
 if __name__ == "__main__":
@@ -211,6 +211,7 @@ if __name__ == "__main__":
     while not running.running():
         time.sleep(0.01)
     abandon(pool)
+    assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")
