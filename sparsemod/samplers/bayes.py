@@ -1,5 +1,6 @@
 """Stage two: Bayesian optimization with exact expected hypervolume improvement."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,12 +17,14 @@ from sparsemod.study import Candidate, Study
 
 _SOBOL, _RANDOM, _FAR, _NEAR, _MORPHISMS = 32, 16, 32, 64, 32
 """Candidates of the pool: the head of the Sobol sequence, random ones, mutations and morphisms of the front."""
-_LEAP = 1.0
+_LEAP = 5.0
 """Step of far mutations, as a share of the range: most end at a bound, where the best often lies."""
-_LOCAL, _BEST = 16, 3
-"""Mutations in each round of local search, of so many of the best candidates so far."""
-_GROWTH, _FINEST, _ROUNDS = 1.05, 1e-3, 24
-"""Steps are halved, down to the finest, wherever a round does not make the best gain so many times as large."""
+_CLIMBS, _EACH, _ROUNDS = 6, 4, 24
+"""Of local search: its starts, one more for each eight candidates of a batch; mutations of each in a round; rounds."""
+_HALVED = (4, 8)
+"""Rounds from which on half of the climbs, the better ones, go on with half more mutations each."""
+_WIDER, _FINER, _FINEST = 1.3, 0.6, 1e-3
+"""Factors of a step that found something better, and that did not; a climb ends where its step is below the finest."""
 _AT_ONCE = 64
 """Candidates that are chosen from one pool."""
 
@@ -74,17 +77,25 @@ class Bayes:
         return acquisition.choose(pool, gain, n)
 
     def _refine(self, pool: Pool, acquisition: Acquisition, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Adds mutations of the best, in finer steps where the last ones did not help; returns the gain of all."""
-        gain, step = acquisition.gain(pool.candidates), STEP
-        for _ in range(_ROUNDS):
-            best, before = np.argsort(-gain, kind="stable")[: max(_BEST, n)], gain.max(initial=0)
-            found = self._mutations([pool.candidates[index] for index in best], _LOCAL + n // 2, rng, step)
-            pool.add("mutations of the best", found)
+        """Climbs from several of the best at once, by mutations in steps of their own; returns the gain of all."""
+        gain = acquisition.gain(pool.candidates)
+        tops, each = _largest(gain, _CLIMBS + n // 8), _EACH
+        steps = np.full(len(tops), STEP)
+        for turn in range(_ROUNDS):
+            if turn in _HALVED:
+                better = _largest(gain[tops], max(len(tops) // 2, 1))
+                tops, steps, each = tops[better], steps[better], each + each // 2
+            tops, steps = tops[steps >= _FINEST], steps[steps >= _FINEST]
+            ends = [len(gain)]
+            for top, step in zip(tops, steps, strict=True):
+                pool.add("mutations of the best", self._mutations([pool.candidates[top]], each, rng, step))
+                ends.append(len(pool.candidates))
             gain = np.concatenate([gain, acquisition.gain(pool.candidates[len(gain) :])])
-            if gain.max(initial=0) <= _GROWTH * before:
-                step /= 2
-            if step < _FINEST:
-                break
+            for climb, (start, end) in enumerate(itertools.pairwise(ends)):
+                best = max(range(start, end), key=gain.__getitem__, default=tops[climb])
+                higher = gain[best] > gain[tops[climb]]
+                tops[climb] = best if higher else tops[climb]
+                steps[climb] *= _WIDER if higher else _FINER
         return gain
 
     def _mutations(
@@ -94,3 +105,8 @@ class Bayes:
             return []
         chosen = rng.integers(len(parents), size=n)
         return [self._space.mutate(parents[index].parameters, rng, int(rng.integers(1, 4)), step) for index in chosen]
+
+
+def _largest(values: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Places of the `n` largest, the largest first."""
+    return np.argsort(-values, kind="stable")[:n]
