@@ -156,6 +156,26 @@ def test_best_in_a_corner_is_found_exactly() -> None:
     assert best.candidate.parameters == corner
 
 
+def test_one_proposal_is_near_the_bottom_of_the_deeper_of_two_valleys() -> None:
+    """Most of the pool lies in the wide valley, which ends at 0.3; at least seven of ten seeds leave it."""
+
+    def depth(parameters: Parameters) -> Mapping[str, float]:
+        place = np.array(list(parameters.values()), float)
+        wide, narrow = (math.sqrt(np.mean((place - bottom) ** 2)) for bottom in (0.25, 0.8))
+        return {"depth": min(0.3 + wide, 2.5 * narrow)}
+
+    space = SearchSpace({name: Float(0, 1) for name in "abcdef"})
+    problem = Problem(space, costs=depth, objective=lambda candidate: depth(candidate.parameters))
+    found = []
+    for seed in range(10):
+        screen, study = Screen(problem, Config()), Study(("depth",), {}, {"depth": 2.0})
+        for candidate in Sobol(screen, 1, seed).ask(study, 5):
+            study.add(Trial(candidate, "complete", depth(candidate.parameters)))
+        [candidate] = Bayes(screen, 1, seed).ask(study, 1)
+        found.append(depth(candidate.parameters)["depth"])
+    assert sum(each < 0.1 for each in found) >= 7, found
+
+
 def test_batch_is_chosen_for_what_it_adds_together(study: Study, screen: Screen, grow: Grow, problem: Problem) -> None:
     """Eight at once must add at least half of what eight, each knowing the measurements of those before, add.
 
