@@ -194,13 +194,21 @@ def _folder(name: str) -> str:
 
 def _table(arguments: argparse.Namespace) -> None:
     folders = {name: _STUDIES / _folder(name) for name in TARGETS if (_STUDIES / _folder(name) / "test.csv").exists()}
-    found = {name: (load(folder), tested.load(folder)) for name, folder in folders.items()}
+    measured = {name: _measured(folder) for name, folder in folders.items()}
+    found = {name: (study, tests) for name, (study, tests) in measured.items() if tests}
     text = "\n".join([_HEAD, *("\n".join(_section(name, *parts)) for name, parts in found.items())])
     _RESULTS.mkdir(exist_ok=True)
     (_RESULTS / "published.md").write_text(text, encoding="utf-8")
     print(text)
     if found:
         print(f"drawn to {_draw({name: tests for name, (_, tests) in found.items()})}")
+
+
+def _measured(folder: Path) -> tuple[Study, list[Tested]]:
+    """What was measured of the front; a search that went on may have beaten networks that were measured before."""
+    study = load(folder)
+    front = {trial.number for trial in study.pareto_front()}
+    return study, [each for each in tested.load(folder) if each.number in front]
 
 
 _HEAD = """# Against published networks
