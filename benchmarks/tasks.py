@@ -199,9 +199,10 @@ def _vehicle() -> Task:
     names, reference = ("mass", "acceleration", "intrusion"), (1864.72022, 11.81993945, 0.2903999384)
     plates = {f"plate_{number}": Float(1.0, 3.0) for number in range(1, 6)}
 
+    function = VehicleSafety()
+
     def truth(parameters: Parameters) -> Values:
-        x = torch.tensor([[float(value) for value in parameters.values()]], dtype=torch.float64)
-        return dict(zip(names, VehicleSafety()(x)[0].tolist(), strict=True))
+        return dict(zip(names, function(_row(parameters))[0].tolist(), strict=True))
 
     return Task(
         SearchSpace(plates),
@@ -220,20 +221,25 @@ def _c2dtlz2() -> Task:
 
     names, variables, function = ("first", "second"), 12, C2DTLZ2(dim=12, num_objectives=2)
 
+    def objectives(parameters: Parameters) -> Values:
+        return dict(zip(names, function.evaluate_true(_row(parameters))[0].tolist(), strict=True))
+
     def truth(parameters: Parameters) -> Values:
-        x = torch.tensor([[float(value) for value in parameters.values()]], dtype=torch.float64)
-        excess = -function.evaluate_slack(x)[0, 0].item()
-        return {**dict(zip(names, function.evaluate_true(x)[0].tolist(), strict=True)), "excess": excess}
+        return {**objectives(parameters), "excess": -function.evaluate_slack(_row(parameters))[0, 0].item()}
 
     return Task(
         SearchSpace({f"x_{number}": Float(0.0, 1.0) for number in range(1, variables + 1)}),
         names,
         {"excess": 0.0},
         dict.fromkeys(names, 1.1),
-        lambda parameters: {"first": truth(parameters)["first"]},
+        lambda parameters: {"first": objectives(parameters)["first"]},
         truth,
         best=function.max_hv / 1.1**2,
     )
+
+
+def _row(parameters: Parameters) -> torch.Tensor:
+    return torch.tensor([[float(value) for value in parameters.values()]], dtype=torch.float64)
 
 
 def _share_of_front(

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from sparsemod.cost.screen import Screen
 from sparsemod.objectives import quantity
@@ -186,13 +185,18 @@ class _Beliefs:
         return deviation
 
     def chance(self, places: NDArray[np.int64]) -> Array:
-        """Probability that a candidate obeys the limits on what is no objective and not known, (P',)."""
+        """Belief that a candidate obeys the limits on what is no objective and not known, (P',).
+
+        That of Student's t distribution with one degree of freedom. Beyond what it has seen the model is too sure, by
+        ten standard deviations at times, and with the tail of a normal distribution a whole region would stay unseen.
+        """
         chance: Array = np.ones(len(places))
         for name, limit in self._limits.items():
             outlook = self._outlooks[name]
             with np.errstate(divide="ignore", invalid="ignore"):
                 edge = np.log(limit) if outlook.logarithmic else limit
-            chance = chance * ndtr((edge - outlook.mean[places]) / outlook.deviation[places])
+                z = (edge - outlook.mean[places]) / outlook.deviation[places]
+            chance = chance * (0.5 + np.arctan(z) / np.pi)
         return chance
 
     def distance(self) -> Array:

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from sparsemod.samplers.acquisition import Acquisition
 from sparsemod.samplers.ehvi import ExpectedImprovement
 from sparsemod.samplers.pool import Pool
 from sparsemod.samplers.surrogate import Surrogate
-from sparsemod.space import Parameters
+from sparsemod.space import Float, Parameters, SearchSpace
 from sparsemod.study import Candidate, Study, Trial
 
 Grow = Callable[[Study, Sampler, int], Study]
@@ -172,6 +173,25 @@ def test_trial_over_a_limit_is_no_part_of_the_front(study: Study, sobol: Sobol, 
     none_counts = acquire(study).gain(pool)
     assert (none_counts >= all_count).all()
     assert none_counts.sum() > 2 * all_count.sum()
+
+
+def test_region_that_the_model_is_sure_is_over_a_learned_limit_keeps_a_small_share_of_its_gain() -> None:
+    """A normal tail would leave it nothing, and what lies behind would never be seen."""
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+    screen = Screen(Problem(space, objective=lambda candidate: {}), Config())
+    free, limited = Study(("error",), {}, {"error": 1.0}), Study(("error",), {"heat": 0.5}, {"error": 1.0})
+    cool, hot = itertools.product((0.0, 0.2, 0.4, 0.6), (0.0, 0.2, 0.4)), itertools.product((0.0, 0.1), (0.6, 0.8, 1.0))
+    for number, (x, y) in enumerate((*cool, *hot)):
+        trial = Trial(Candidate(number, {"x": x, "y": y}, 5, "sobol"), "complete", {"error": 0.9 - 0.8 * x, "heat": y})
+        free.add(trial)
+        limited.add(trial)
+    pool = [Candidate(18, {"x": 0.65, "y": y}, 5, "test") for y in (0.1, 0.95)]
+    mean, deviation = Surrogate(screen).fit(limited, "heat")(pool)
+    assert (mean[1] - 0.5) / deviation[1] > 10
+    gain, at_most = (Acquisition(study, Surrogate(screen), screen).gain(pool) for study in (limited, free))
+    within, beyond = gain / at_most
+    assert 0.9 < within < 1
+    assert 1e-3 < beyond < 0.05
 
 
 def test_study_may_have_the_error_alone_as_objective(
