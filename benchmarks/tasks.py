@@ -197,9 +197,7 @@ def _vehicle() -> Task:
     from botorch.test_functions.multi_objective import VehicleSafety
 
     names, reference = ("mass", "acceleration", "intrusion"), (1864.72022, 11.81993945, 0.2903999384)
-    plates = {f"plate_{number}": Float(1.0, 3.0) for number in range(1, 6)}
-
-    function = VehicleSafety()
+    plates, function = {f"plate_{number}": Float(1.0, 3.0) for number in range(1, 6)}, VehicleSafety()
 
     def truth(parameters: Parameters) -> Values:
         return dict(zip(names, function(_row(parameters))[0].tolist(), strict=True))

@@ -195,7 +195,7 @@ class _Beliefs:
             outlook = self._outlooks[name]
             with np.errstate(divide="ignore", invalid="ignore"):
                 edge = np.log(limit) if outlook.logarithmic else limit
-                z = (edge - outlook.mean[places]) / outlook.deviation[places]
+            z = (edge - outlook.mean[places]) / outlook.deviation[places]
             chance = chance * (0.5 + np.arctan(z) / np.pi)
         return chance
 
