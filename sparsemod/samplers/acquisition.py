@@ -17,6 +17,9 @@ from sparsemod.study import Candidate, Study, Trial
 
 _log = logging.getLogger(__name__)
 
+_TOO_SURE, _BY = 0.1, 2.0
+"""Belief that the models are too sure of what they have not seen, and the factor on their deviations then."""
+
 Array = NDArray[np.float64]
 
 
@@ -25,7 +28,9 @@ class Acquisition:
 
     What the costs of a candidate give is known; every other objective, and every other figure with a limit, is
     modelled. The front is denoised: each trial counts with what the model believes, not with what was measured.
-    Pending candidates count as if what is predicted of them had been found.
+    Pending candidates count as if what is predicted of them had been found. What is predicted is believed to be normal
+    with the deviation of the model and, with a small chance, with a larger one: else a region that the model is wrong
+    about would stay unseen.
 
     Args:
         study: With at least one completed trial.
@@ -90,7 +95,8 @@ class Acquisition:
 
     def _gain(self, beliefs: "_Beliefs", places: NDArray[np.int64]) -> Array:
         mean, deviation = beliefs.mean[places], beliefs.deviation(places)
-        return self._improvement(mean, deviation) * beliefs.chance(places)
+        as_sure, less_sure = self._improvement(mean, deviation), self._improvement(mean, _BY * deviation)
+        return ((1 - _TOO_SURE) * as_sure + _TOO_SURE * less_sure) * beliefs.chance(places)
 
     def _beliefs(self, pool: Sequence[Candidate]) -> "_Beliefs":
         costs = [self._screen.costs(candidate.parameters) for candidate in pool]

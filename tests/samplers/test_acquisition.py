@@ -165,6 +165,24 @@ def test_front_counts_with_the_believed_error_not_with_a_lucky_one(
     assert acquire(study).gain(again) > 1e-3
 
 
+def test_candidate_that_the_model_is_sure_is_worse_keeps_a_small_gain(
+    problem: Problem, screen: Screen, sobol: Sobol, acquire: Acquire, grow: Grow
+) -> None:
+    """A normal tail would leave it none, and what the model is wrong about would stay unseen."""
+    alone = grow(Study(("error",), screen.limits, {"error": 1.0}), sobol, 30)
+    pool, surrogate = sobol.ask(alone, 100), Surrogate(screen).fit(alone, "error")
+    front = np.exp(surrogate([trial.candidate for trial in alone.trials])[0].min())
+    mean, deviation = surrogate(pool)
+    worse = (mean - np.log(front)) / deviation
+    normal = ExpectedImprovement(np.array([[front]]), (True,))(mean[:, None], deviation[:, None])
+    gain = acquire(alone).gain(pool)
+    hopeless, promising = (worse > 5) & (worse < 8), worse < 1
+    assert hopeless.any() and promising.any()
+    assert (gain[hopeless] > 100 * normal[hopeless]).all()
+    assert (gain[hopeless] < 0.01 * gain.max()).all()
+    assert (np.abs(gain[promising] / normal[promising] - 1) < 0.3).all()
+
+
 def test_trial_over_a_limit_is_no_part_of_the_front(study: Study, sobol: Sobol, acquire: Acquire, grow: Grow) -> None:
     grow(study, sobol, 12)
     pool = sobol.ask(study, 50)
