@@ -4,8 +4,9 @@
     python benchmarks/published.py table
 
 `run` searches within the limits of a target on training and validation data alone, goes on where it stopped if it is
-started again, then trains some networks of the front again on both, with several seeds, and measures each once on the
-test set. `table` writes benchmarks/results/published.md and published.png of what was run.
+started again, then trains some networks of the front again on both, with several seeds, measures each once on the test
+set, and writes what was found to benchmarks/published.jsonl, in the place of what the target had there. `table` writes
+benchmarks/results/published.md and published.png of what that file says.
 """
 
 import os
@@ -13,23 +14,24 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sparsemod import Config, Study, Trial, load, retrain, search, tested
+from sparsemod import Config, Study, Trial, retrain, search, tested
 from sparsemod.config import from_keywords
 from sparsemod.cost.encoding import smallest
 from sparsemod.display import console, watching, watching_test
-from sparsemod.graph import Graph
 from sparsemod.pareto import non_dominated
-from sparsemod.tested import Tested, summaries
+from sparsemod.tested import Summary, summaries
 
 _HERE = Path(__file__).parent
 _STUDIES = Path("results/benchmarks/published")
+_RECORD = _HERE / "published.jsonl"
 _RESULTS = _HERE / "results"
 
 
@@ -76,6 +78,40 @@ class Target:
     objectives: int = 4
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network of ours, trained again; accuracies in %, sizes in bytes.
+
+    Attributes:
+        accuracy: On the test set, mean over seeds.
+        deviation: Of a seed; None if there was one.
+        saved: As the search left it, on the test set.
+        weights: Bytes of the weights alone, each layer in its smallest encoding.
+    """
+
+    trial: int
+    accuracy: float
+    deviation: float | None
+    saved: float | None
+    validation: float
+    model_size: float
+    weights: float
+    nnz: float
+    working_memory: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found, and the core-hours that it took."""
+
+    target: str
+    candidates: int
+    search_hours: float
+    test_hours: float
+    networks: Sequence[Network]
+
+
 _SPARSE = Published("SpArSe [Fedorov2019]", 98.64, 2_800, 2_000, "read in a text about it")
 _UNAS = Published("uNAS [Liberis2021]", 99.19, 480, 488, "from memory; RAM without the input")
 _UNAS_TWO = Published(
@@ -100,7 +136,7 @@ TARGETS: Mapping[str, Target] = {
         objectives=1,
     ),
     "CIFAR-10 of two classes, uNAS": Target(
-        "two_class_colour", 2_000, 3_072 + 909, 0.45, (2, 8, 15, 40, 50), (_UNAS_TWO,),
+        "two_class_colour", 2_000, 3_072 + 909, 0.45, (2, 8, 15, 100, 100), (_UNAS_TWO,),
         f"{_FEWER}; {_AS_UNAS.format(685, '3,072')}",
         objectives=1,
     ),
@@ -143,6 +179,7 @@ def _run(arguments: argparse.Namespace) -> None:
         with watching(console(), debug=False) as watch:
             study = search(settings, watch=watch)
         _test(name, settings, study, arguments)
+        _keep(_outcome(name, study))
 
 
 def _settings(name: str, arguments: argparse.Namespace) -> Config:
@@ -189,26 +226,66 @@ def _folder(name: str) -> str:
     return name.replace(", ", "-").replace(" ", "-").lower()
 
 
+# --- record ----------------------------------------------------------------------------------------------------------
+
+
+def _outcome(name: str, study: Study) -> Outcome:
+    """What was measured of the front; a search that went on may have beaten networks that were measured before."""
+    front = {trial.number for trial in study.pareto_front()}
+    tests = [each for each in tested.load(_STUDIES / _folder(name)) if each.number in front]
+    search_hours = sum(trial.seconds for trial in study.trials) / 3600
+    test_hours = sum(each.seconds for each in tests) / 3600
+    networks = [_network(study, row) for row in summaries(tests) if row.error is not None]
+    return Outcome(name, len(study.trials), round(search_hours, 2), round(test_hours, 2), networks)
+
+
+def _network(study: Study, row: Summary) -> Network:
+    assert row.error is not None
+    graph = study.load_model(row.number)
+    return Network(
+        row.number,
+        _percent(1 - row.error),
+        None if row.deviation is None else _percent(row.deviation),
+        None if row.saved is None or row.saved.error is None else _percent(1 - row.saved.error),
+        _percent(1 - study[row.number].score["error"]),
+        row.costs["model_size"],
+        sum(smallest(operator).nbytes for operator in graph.operators if operator.weight is not None),
+        row.costs["nnz"],
+        row.costs["working_memory"],
+        row.trainings,
+    )
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 2)
+
+
+def _keep(outcome: Outcome) -> None:
+    kept = {**_recorded(), outcome.target: outcome}
+    lines = [json.dumps(asdict(kept[name])) + "\n" for name in TARGETS if name in kept]
+    _RECORD.write_text("".join(lines), encoding="utf-8")
+
+
+def _recorded() -> dict[str, Outcome]:
+    """What each target has, in the order of targets."""
+    lines = _RECORD.read_text(encoding="utf-8").splitlines() if _RECORD.exists() else []
+    read = (json.loads(line) for line in lines)
+    return {
+        each["target"]: Outcome(**{**each, "networks": [Network(**row) for row in each["networks"]]}) for each in read
+    }
+
+
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    folders = {name: _STUDIES / _folder(name) for name in TARGETS if (_STUDIES / _folder(name) / "test.csv").exists()}
-    measured = {name: _measured(folder) for name, folder in folders.items()}
-    found = {name: (study, tests) for name, (study, tests) in measured.items() if tests}
-    text = "\n".join([_HEAD, *("\n".join(_section(name, *parts)) for name, parts in found.items())])
+    found = {name: outcome for name, outcome in _recorded().items() if outcome.networks}
+    text = "\n".join([_HEAD, *("\n".join(_section(outcome)) for outcome in found.values())])
     _RESULTS.mkdir(exist_ok=True)
     (_RESULTS / "published.md").write_text(text, encoding="utf-8")
     print(text)
     if found:
-        print(f"drawn to {_draw({name: tests for name, (_, tests) in found.items()})}")
-
-
-def _measured(folder: Path) -> tuple[Study, list[Tested]]:
-    """What was measured of the front; a search that went on may have beaten networks that were measured before."""
-    study = load(folder)
-    front = {trial.number for trial in study.pareto_front()}
-    return study, [each for each in tested.load(folder) if each.number in front]
+        print(f"drawn to {_draw(found)}")
 
 
 _HEAD = """# Against published networks
@@ -221,56 +298,44 @@ indices, 9 bytes for each output channel (bias, multiplier, shift) and a few for
 """
 
 
-def _section(name: str, study: Study, tests: Sequence[Tested]) -> list[str]:
-    target = TARGETS[name]
-    search_hours = sum(trial.seconds for trial in study.trials) / 3600
-    test_hours = sum(each.seconds for each in tests) / 3600
+def _section(outcome: Outcome) -> list[str]:
+    target = TARGETS[outcome.target]
     lines = [
-        f"\n## {name}",
+        f"\n## {outcome.target}",
         "",
         f"At most {target.model_size:,.0f} bytes and {target.working_memory:,.0f} bytes of RAM. "
-        f"{len(study.trials)} candidates in {search_hours:.2f} core-hours; trainings for the test {test_hours:.2f}.",
+        f"{outcome.candidates} candidates in {outcome.search_hours:.2f} core-hours; "
+        f"trainings for the test {outcome.test_hours:.2f}.",
         *([f"Not the same: {target.remark}."] if target.remark else []),
         "",
         "| network | test accuracy, % | as saved, % | validation, % | model size, B | weights, B | nnz, B | RAM, B "
         "| seeds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in summaries(tests):
-        if row.error is None:
-            continue
-        size, nnz, memory = (row.costs[key] for key in ("model_size", "nnz", "working_memory"))
-        spread = "" if row.deviation is None else f" ± {100 * row.deviation:.2f}"
-        stored = _stored(study.load_model(row.number))
-        saved = "" if row.saved is None or row.saved.error is None else f"{100 * (1 - row.saved.error):.2f}"
+    for ours in outcome.networks:
+        spread = "" if ours.deviation is None else f" ± {ours.deviation:.2f}"
+        saved = "" if ours.saved is None else f"{ours.saved:.2f}"
         lines.append(
-            f"| ours, trial {row.number} | {100 * (1 - row.error):.2f}{spread} | {saved} "
-            f"| {100 * (1 - study[row.number].score['error']):.2f} "
-            f"| {size:,.0f} | {stored:,.0f} | {nnz:,.0f} | {memory:,.0f} | {row.trainings} |"
+            f"| ours, trial {ours.trial} | {ours.accuracy:.2f}{spread} | {saved} | {ours.validation:.2f} "
+            f"| {ours.model_size:,.0f} | {ours.weights:,.0f} | {ours.nnz:,.0f} | {ours.working_memory:,.0f} "
+            f"| {ours.seeds} |"
         )
     for peer in target.peers:
         size, memory = (f"{value:,.0f}" if value else "" for value in (peer.model_size, peer.working_memory))
         lines.append(f"| {peer.name} ({peer.status}) | {peer.accuracy:.2f} | | | {size} | | | {memory} | |")
-    return [*lines, "", _distance(target, study, tests)]
+    return [*lines, "", _distance(target, outcome.networks)]
 
 
-def _stored(graph: Graph) -> int:
-    """Bytes of the weights alone, each layer in its smallest encoding."""
-    return sum(smallest(operator).nbytes for operator in graph.operators if operator.weight is not None)
-
-
-def _distance(target: Target, study: Study, tests: Sequence[Tested]) -> str:
+def _distance(target: Target, networks: Sequence[Network]) -> str:
     """The network that validation says is most accurate, against the first of the peers."""
-    measured = [row for row in summaries(tests) if row.error is not None]
-    ours = min(measured, key=lambda row: study[row.number].score["error"])
-    reached, peer = 100 * (1 - ours.error), target.peers[0]
+    reached, peer = max(networks, key=lambda network: network.validation).accuracy, target.peers[0]
     points = reached - peer.accuracy
     says = f"{points:.2f} points above" if points >= 0 else f"{-points:.2f} points short of"
     return f"{reached:.2f} % is {says} the {peer.accuracy:.2f} % of {peer.name}."
 
 
-def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
-    """Test error against model size, a panel for each target."""
+def _draw(found: Mapping[str, Outcome]) -> Path:
+    """Test error against model size, mean and standard deviation over seeds; a panel for each target."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -280,11 +345,12 @@ def _draw(found: Mapping[str, Sequence[Tested]]) -> Path:
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(found) :]:
         axes.set_axis_off()
-    for axes, (name, tests) in zip(panels.flat, found.items(), strict=False):
-        again = [each for each in tests if each.seed and each.error is not None]
+    for axes, (name, outcome) in zip(panels.flat, found.items(), strict=False):
+        errors = [100 - network.accuracy for network in outcome.networks]
+        deviations = [network.deviation or 0.0 for network in outcome.networks]
         for key, fill, label in (("model_size", "full", "sparsemod"), ("nnz", "none", "sparsemod, nnz")):
-            sizes, errors = [each.costs[key] for each in again], [100 * each.error for each in again]
-            axes.plot(sizes, errors, "o", color="#D55E00", fillstyle=fill, label=label)
+            sizes = [getattr(network, key) for network in outcome.networks]
+            axes.errorbar(sizes, errors, deviations, fmt="o", color="#D55E00", fillstyle=fill, label=label)
         for peer, marker in zip(TARGETS[name].peers, "s^v", strict=False):
             if peer.model_size:
                 axes.plot(peer.model_size, 100 - peer.accuracy, marker, color="#0072B2", markersize=9, label=peer.name)
