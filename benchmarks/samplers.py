@@ -256,7 +256,8 @@ def _table(arguments: argparse.Namespace) -> None:
 _HEAD = """# Samplers side by side
 
 Written by `benchmarks/samplers.py table`. [tasks.py](../tasks.py) has the tasks, [peers.py](../peers.py) says how each
-method is run, [ablations.py](../ablations.py) what ours goes without. All are given the same limits.
+method is run, [ablations.py](../ablations.py) what ours goes without. All are given the same limits. Searches were run
+on several machines, some twice as fast as others: seconds per ask compare no better than that.
 
 ![Hypervolume by trials](samplers.png)
 """

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _FLOOR = 1e-4
 """Errors below this are taken for it: the logarithm of zero is no number."""
+_LEAST_NOISE = 1e-6
+"""Variance, as a share of that of the values: BoTorch's 1e-4 hides what is left to gain where nothing is noisy."""
 _ITERATIONS = 60
 _FITTED, _LEARNED = 400, 1_000
 """Trials that hyperparameters are fitted on at most, and that the model learns from, beside those of the front."""
@@ -220,7 +222,9 @@ def _gp(x: torch.Tensor, y: torch.Tensor) -> "SingleTaskGP":
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # inputs are scaled to about [0, 1], not checked to be
-        return SingleTaskGP(x, y, outcome_transform=None)
+        model = SingleTaskGP(x, y, outcome_transform=None)
+    model.likelihood.noise_covar.raw_noise_constraint.lower_bound.fill_(_LEAST_NOISE)
+    return model
 
 
 def _scaled(values: Array) -> torch.Tensor:

@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from sparsemod.cost.screen import Screen
 from sparsemod.problem import Problem
 from sparsemod.samplers import Sampler, Sobol
 from sparsemod.samplers.surrogate import Surrogate, learned
+from sparsemod.space import Float, SearchSpace
 from sparsemod.study import Candidate, Study, Trial
 
 Grow = Callable[[Study, Sampler, int], Study]
@@ -58,6 +60,19 @@ def test_prediction_is_surer_at_what_was_seen(study: Study, sobol: Sobol, surrog
     _, seen = predict(study.candidates)
     _, unseen = predict(sobol.ask(study, 20))
     assert np.median(seen) < np.median(unseen)
+
+
+def test_figure_without_noise_is_known_where_it_was_seen() -> None:
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+    study = Study(("heat",), {}, {"heat": 3.0})
+    for number, (x, y) in enumerate(itertools.product(np.linspace(0, 1, 7), repeat=2)):
+        heat = 2 + np.sin(2 * x) * np.cos(3 * y)
+        study.add(Trial(Candidate(number, {"x": x, "y": y}, 1, "sobol"), "complete", {"heat": heat}))
+    screen = Screen(Problem(space, objective=lambda candidate: {}), Config())
+    mean, deviation = Surrogate(screen).fit(study, "heat")(study.candidates)
+    values = study.values(study.trials)[:, 0]
+    assert np.abs(mean - values).max() < 1e-3 * values.std()
+    assert deviation.max() < 3e-3 * values.std()
 
 
 def test_one_trial_is_enough(study: Study, sobol: Sobol, surrogate: Surrogate) -> None:
