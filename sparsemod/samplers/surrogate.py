@@ -13,8 +13,8 @@ The error is modelled by its logarithm. So is any other figure that is always po
 logarithm is spread more evenly than itself: has the smaller skewness.
 
 Parameters that do not exist are at one value because the arc kernel [Swersky2014] did not help: on the task `nas` of
-benchmarks/samplers.py, 10 seeds, it reached a hypervolume of 0.245, 0.301, 0.331 after 30, 60, 100 trials, and this
-0.257, 0.316, 0.334.
+benchmarks/samplers.py, 10 seeds, it reached a hypervolume of 0.225, 0.308, 0.332 after 30, 60, 100 trials, and this
+0.256, 0.318, 0.335.
 
 [Swersky2014] Raiders of the lost architecture: kernels for Bayesian optimization in conditional parameter spaces, 2014.
 """
