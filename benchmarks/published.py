@@ -103,12 +103,13 @@ class Network:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search found, and the core-hours that it took."""
+    """What a search found, the core-hours that it took, and the epochs of each training for the test."""
 
     target: str
     candidates: int
     search_hours: float
     test_hours: float
+    epochs: int
     networks: Sequence[Network]
 
 
@@ -235,8 +236,9 @@ def _outcome(name: str, study: Study) -> Outcome:
     tests = [each for each in tested.load(_STUDIES / _folder(name)) if each.number in front]
     search_hours = sum(trial.seconds for trial in study.trials) / 3600
     test_hours = sum(each.seconds for each in tests) / 3600
+    epochs = max((each.epochs for each in tests if each.seed), default=0)
     networks = [_network(study, row) for row in summaries(tests) if row.error is not None]
-    return Outcome(name, len(study.trials), round(search_hours, 2), round(test_hours, 2), networks)
+    return Outcome(name, len(study.trials), round(search_hours, 2), round(test_hours, 2), epochs, networks)
 
 
 def _network(study: Study, row: Summary) -> Network:
@@ -261,6 +263,9 @@ def _percent(share: float) -> float:
 
 
 def _keep(outcome: Outcome) -> None:
+    """Unless nothing was measured."""
+    if not outcome.networks:
+        return
     kept = {**_recorded(), outcome.target: outcome}
     lines = [json.dumps(asdict(kept[name])) + "\n" for name in TARGETS if name in kept]
     _RECORD.write_text("".join(lines), encoding="utf-8")
@@ -279,7 +284,7 @@ def _recorded() -> dict[str, Outcome]:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    found = {name: outcome for name, outcome in _recorded().items() if outcome.networks}
+    found = _recorded()
     text = "\n".join([_HEAD, *("\n".join(_section(outcome)) for outcome in found.values())])
     _RESULTS.mkdir(exist_ok=True)
     (_RESULTS / "published.md").write_text(text, encoding="utf-8")
@@ -305,7 +310,7 @@ def _section(outcome: Outcome) -> list[str]:
         "",
         f"At most {target.model_size:,.0f} bytes and {target.working_memory:,.0f} bytes of RAM. "
         f"{outcome.candidates} candidates in {outcome.search_hours:.2f} core-hours; "
-        f"trainings for the test {outcome.test_hours:.2f}.",
+        f"trainings for the test {outcome.test_hours:.2f}, of {outcome.epochs} epochs.",
         *([f"Not the same: {target.remark}."] if target.remark else []),
         "",
         "| network | test accuracy, % | as saved, % | validation, % | model size, B | weights, B | nnz, B | RAM, B "

@@ -28,9 +28,9 @@ class Acquisition:
 
     What the costs of a candidate give is known; every other objective, and every other figure with a limit, is
     modelled. The front is denoised: each trial counts with what the model believes, not with what was measured.
-    Pending candidates count as if what is predicted of them had been found. What is predicted is believed to be normal
-    with the deviation of the model and, with a small chance, with a larger one: else a region that the model is wrong
-    about would stay unseen.
+    Pending candidates count as if what is predicted of them had been found. What is predicted is believed to follow a
+    mixture of two normal distributions, one with the deviation of the model and, with a small weight, one with a larger
+    deviation: else a region that the model is wrong about would stay unseen.
 
     Args:
         study: With at least one completed trial.
